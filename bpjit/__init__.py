@@ -1,0 +1,61 @@
+"""bpjit trains fully connected networks by back-propagation, compiled for this CPU; its loops read as the derivation.
+
+>>> import bpjit
+>>> X, t = bpjit.datasets.digits()
+>>> net = bpjit.Network([64, 128, 10], seed=0)
+>>> history = net.fit(X, t, epochs=3, optimizer=bpjit.Adam(learning_rate=2e-3))
+>>> history["loss"][-1] < history["loss"][0]
+True
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import datasets
+    from .engine.optimizers import SGD, Adam
+    from .history import History
+    from .network import Network
+    from .storage import FileFormatError, load
+    from .training import DivergenceError, Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "DivergenceError",
+    "FileFormatError",
+    "History",
+    "Network",
+    "Trainer",
+    "__version__",
+    "datasets",
+    "load",
+]
+
+_HOMES = {
+    "SGD": "engine.optimizers",
+    "Adam": "engine.optimizers",
+    "DivergenceError": "training",
+    "FileFormatError": "storage",
+    "History": "history",
+    "Network": "network",
+    "Trainer": "training",
+    "datasets": "datasets",
+    "load": "storage",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name when it is first asked for: Numba alone takes half a second, `bpjit --help` need not wait."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bpjit' has no attribute {name!r}")
+    home = import_module(f"bpjit.{_HOMES[name]}")
+    value = home if name == "datasets" else getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

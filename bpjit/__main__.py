@@ -1,0 +1,5 @@
+"""`python -m bpjit`: the command line."""
+
+from bpjit.cli import main
+
+main()

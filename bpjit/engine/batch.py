@@ -1,0 +1,75 @@
+"""A mini-batch on its way into the engine and out of it: rows of X and t in, rows of y out."""
+
+import numpy as np
+from numba import types
+
+from . import jit, layout, tile
+from .jit import INDEX, matrix, vector
+
+ORDER = types.Array(types.intp, 1, "C")
+
+
+@jit.kernel(jit.records(layout.LAYER), vector, matrix, ORDER, INDEX, INDEX, INDEX, INDEX)
+def gather(layers, work, X, order, first, samples, s_first, s_end):
+    """a^0 = x: sample s of the mini-batch is row order[first + s] of X.
+
+    Samples side by side are rows of X transposed, a square of vector registers at a time. The room beyond the last
+    sample repeats it, which keeps the numbers there finite.
+    """
+    layer = layers[0]
+    x = layout.a(work, layer)
+    last, side = first + samples - 1, tile.lanes(x)
+    whole = layer.units // side * side
+    for s in range(s_first, s_end):
+        for q in range(0, layer.panel, side):
+            sample = first + s * layer.panel + q
+            for j in range(0, whole, side):
+                tile.gather(X, order, sample, last, j, x[s], q)
+        for q in range(layer.panel):
+            row = order[min(first + s * layer.panel + q, last)]
+            for j in range(whole, layer.units):
+                x[s, j, q] = X[row, j]
+
+
+@jit.kernel(jit.records(layout.LAYER), vector, ORDER, matrix, ORDER, INDEX, INDEX, INDEX, INDEX)
+def gather_targets(layers, work, labels, targets, order, first, samples, s_first, s_end):
+    """The targets t of a mini-batch, from labels (S,), one of the two being empty, or from rows (S, n_L)."""
+    layer = layers[layers.size - 1]
+    t = layout.target(work, layer)
+    for s in range(s_first, s_end):
+        for i in range(layer.units):
+            for q in range(layer.panel):
+                row = order[min(first + s * layer.panel + q, first + samples - 1)]
+                if labels.size > 0:
+                    t[s, i, q] = labels[row] == i
+                else:
+                    t[s, i, q] = targets[row, i]
+
+
+@jit.kernel(jit.records(layout.LAYER), vector, matrix, INDEX, INDEX, INDEX, INDEX)
+def scatter_outputs(layers, work, y, first, samples, s_first, s_end):
+    """Row first + s of y (S, n_L) = a^L of sample s of the mini-batch."""
+    layer = layers[layers.size - 1]
+    a = layout.a(work, layer)
+    for s in range(s_first, s_end):
+        for q in range(min(layer.panel, samples - s * layer.panel)):
+            for i in range(layer.units):
+                y[first + s * layer.panel + q, i] = a[s, i, q]
+
+
+@jit.kernel(ORDER, INDEX, INDEX)
+def shuffle(order, seed, epoch):
+    """Draws the order of an epoch from the seed and the epoch's number alone, so that no state needs to be kept.
+
+    Fisher and Yates' shuffle over SplitMix64 (Steele, Lea and Flood, 2014), with Lemire's (2019) multiplication for
+    numbers below i + 1, whose bias of at most i / 2^32 is of no matter here.
+    """
+    state = np.uint64(seed) * np.uint64(0xDA942042E4DD58B5) + np.uint64(epoch) * np.uint64(0xD1342543DE82EF95)
+    for i in range(order.size):
+        order[i] = i
+    for i in range(order.size - 1, 0, -1):
+        state += np.uint64(0x9E3779B97F4A7C15)
+        x = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        k = np.intp((((x ^ (x >> np.uint64(31))) >> np.uint64(32)) * np.uint64(i + 1)) >> np.uint64(32))
+        order[i], order[k] = order[k], order[i]

@@ -1,0 +1,341 @@
+"""How the engine is compiled: flags, kernels called by address, the disk cache, small intrinsics on arrays.
+
+A *kernel* is compiled once for a dtype and called through its address. The engine's arithmetic therefore exists
+once in machine code: its bits cannot differ between the serial and the parallel loop around it, and a new activation,
+loss or optimiser compiles itself and nothing else. A call costs a few nanoseconds.
+
+Under NUMBA_DISABLE_JIT=1 an "address" is an index into a list of Python functions, and all of this still runs.
+"""
+
+import hashlib
+import math
+import os
+import pickle
+import platform
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, compiler, config
+from numba.core.ccallback import CFunc
+from numba.core.typing import signature
+from numba.extending import intrinsic
+from numba.misc.appdirs import AppDirs
+from numba.np.arrayobj import populate_array
+
+# Never nnan or ninf: they would delete the tests that detect divergence.
+# error_model="numpy": a test for division by zero in a loop blocks its vectorisation (Adam: 14 times slower).
+OPTIONS: dict[str, Any] = {
+    "fastmath": {"reassoc", "contract", "nsz", "arcp", "afn"},
+    "error_model": "numpy",
+    "boundscheck": None,
+}
+
+inline = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+"""For functions that become part of the kernels that call them, and are of no use to Python."""
+
+compile_lock = threading.RLock()
+_seconds_compiling = 0.0
+
+
+def seconds_compiling() -> float:
+    """Seconds this process has spent compiling kernels so far, loading them from the cache included."""
+    return _seconds_compiling
+
+
+# ---------------------------------------------------------------------------------------------- disk cache
+
+
+@cache
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: BPJIT_CACHE_DIR, else the user's own cache folder (the files are pickles)."""
+    chosen = os.environ.get("BPJIT_CACHE_DIR")
+    return Path(chosen) if chosen else Path(AppDirs("bpjit", appauthor=False).user_cache_dir)
+
+
+@cache
+def _engine_stamp() -> str:
+    """Changes with any source file of the engine, and with the versions of what compiles it.
+
+    Numba keys its own cache by the file of a function and not by the functions it calls, so that an edit of tile.py
+    would leave a stale forward.py.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    versions = (numba.__version__, llvmlite.__version__, np.__version__, platform.python_version())
+    flags = (config.BOUNDSCHECK, config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
+    digest.update(repr((versions, flags)).encode())
+    return digest.hexdigest()
+
+
+class DiskCache:
+    """Numba's cache interface over one file an entry; whatever is wrong with a file, the kernel is compiled again."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def _path(self, sig, codegen) -> Path:
+        key = repr((_engine_stamp(), self.name, str(sig), codegen.magic_tuple()))
+        return cache_folder() / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
+
+    def load_overload(self, sig, target_context):
+        target_context.refresh()
+        try:
+            content = self._path(sig, target_context.codegen()).read_bytes()
+            if hashlib.sha256(content[32:]).digest() != content[:32]:
+                return None
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
+        except Exception:  # unreadable, foreign, truncated, of another Numba: no reason not to train
+            return None
+
+    def save_overload(self, sig, result) -> None:
+        temporary = None
+        try:
+            path = self._path(sig, result.codegen)
+            content = numba.core.serialize.dumps(result._reduce())
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+                temporary = file.name
+                file.write(hashlib.sha256(content).digest() + content)
+            os.replace(temporary, path)
+        except OSError:  # no place to write: train without a cache
+            if temporary is not None and os.path.exists(temporary):
+                os.unlink(temporary)
+
+    cache_path = property(lambda self: str(cache_folder()))
+
+    def enable(self) -> None: ...
+
+    def disable(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+# -------------------------------------------------------------------------------------------------- kernels
+
+_plain_functions: list[Callable] = []
+
+
+class Kernel:
+    """A function compiled for a dtype when first asked for, and called by its address."""
+
+    def __init__(self, function: Callable, name: str, result: types.Type, parameters: Callable):
+        self.function, self.name, self.result, self.parameters = function, name, result, parameters
+        self._addresses: dict[np.dtype, int] = {}
+        self._compiled: list[CFunc] = []
+
+    def address(self, dtype) -> int:
+        """Address of the kernel for a dtype; compiles it, or loads it from the cache, when first asked."""
+        global _seconds_compiling
+        dtype = np.dtype(dtype)
+        with compile_lock:
+            if dtype not in self._addresses:
+                started = time.perf_counter()
+                self._addresses[dtype] = self._compile(dtype)
+                _seconds_compiling += time.perf_counter() - started
+        return self._addresses[dtype]
+
+    def _compile(self, dtype: np.dtype) -> int:
+        if config.DISABLE_JIT:
+            _plain_functions.append(self.function)
+            return len(_plain_functions)
+        number = numba.from_dtype(dtype)
+        compiled = CFunc(self.function, (self.parameters(number), self.result), locals={}, options=OPTIONS)
+        compiled._cache = DiskCache(self.name)
+        compiled.compile()
+        self._compiled.append(compiled)
+        return compiled.address
+
+
+def kernel(*parameters: Any, result: types.Type = types.void, name: str | None = None):
+    """Makes a `Kernel` of a function. Each parameter is a Numba type, or a function from the dtype's type to one."""
+
+    def make(function: Callable) -> Kernel:
+        def of(number):
+            return tuple(p if isinstance(p, types.Type) else p(number) for p in parameters)
+
+        return Kernel(function, name or f"{function.__module__.rpartition('.')[2]}.{function.__name__}", result, of)
+
+    return make
+
+
+INDEX = types.intp
+NUMBER = types.float64
+
+
+def vector(number) -> types.Array:
+    return types.Array(number, 1, "C")
+
+
+def matrix(number) -> types.Array:
+    return types.Array(number, 2, "C")
+
+
+def records(dtype: np.dtype) -> types.Array:
+    return types.Array(numba.from_dtype(dtype), 1, "C")
+
+
+def _operation(plain: Callable):
+    """The intrinsic that follows, or its plain twin where compiling is switched off."""
+    return (lambda f: plain) if config.DISABLE_JIT else intrinsic
+
+
+def _call_plain(address, *args):
+    return _plain_functions[address - 1](*args)
+
+
+def _caller(result: types.Type):
+    def call(typingctx, address, *args):
+        args = tuple(
+            types.intp if isinstance(a, types.Integer) else types.float64 if isinstance(a, types.Float) else a
+            for a in args
+        )
+
+        def codegen(context, builder, sig, values):
+            parameters = [context.get_value_type(a) for a in args]
+            function = ir.FunctionType(context.get_value_type(result), parameters)
+            callee = builder.inttoptr(values[0], function.as_pointer())
+            returned = builder.call(callee, cgutils.unpack_tuple(builder, values[1]))
+            return context.get_dummy_value() if result == types.void else returned
+
+        return signature(result, types.intp, types.StarArgTuple(args)), codegen
+
+    return call
+
+
+call = _operation(_call_plain)(_caller(types.void))
+"""call(address, ...): calls a kernel. Integers travel as intp, floating-point numbers as float64."""
+
+call_for_number = _operation(_call_plain)(_caller(types.float64))
+"""call(address, ...) for a kernel that returns a float64."""
+
+
+# ----------------------------------------------------------------------------------------- views and scratch
+
+
+def _shaped_plain(flat, start, *shape):
+    return flat.reshape(-1)[start : start + math.prod(shape)].reshape(shape)
+
+
+@_operation(_shaped_plain)
+def shaped(typingctx, flat, start, *shape):
+    """The numbers flat[start:] as an array of `shape`, without a copy (and without the checks of `reshape`)."""
+    of = types.Array(flat.dtype, len(shape), "C")
+
+    def codegen(context, builder, sig, args):
+        source = context.make_array(flat)(context, builder, args[0])
+        extents = cgutils.unpack_tuple(builder, args[2])
+        return _array(context, builder, of, builder.gep(source.data, [args[1]]), extents)
+
+    return of(flat, types.intp, types.StarArgTuple([types.intp] * len(shape))), codegen
+
+
+@_operation(lambda size, like: np.empty(size, like.dtype))
+def scratch(typingctx, size, like):
+    """A small array on the stack, aligned for vectors; `size` is a literal, the dtype that of the array `like`."""
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+    of = types.Array(like.dtype, 1, "C")
+
+    def codegen(context, builder, sig, args):
+        storage = ir.ArrayType(context.get_data_type(of.dtype), size.literal_value)
+        with builder.goto_entry_block():
+            place = builder.alloca(storage)
+            place.align = 64
+        data = builder.bitcast(place, context.get_data_type(of.dtype).as_pointer())
+        return _array(context, builder, of, data, [ir.Constant(ir.IntType(64), size.literal_value)])
+
+    return of(size, like), codegen
+
+
+def _array(context, builder, of, data, shape):
+    width = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(of.dtype)))
+    strides = [width]
+    for extent in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], extent))
+    array = context.make_array(of)(context, builder)
+    populate_array(
+        array,
+        data=data,
+        shape=cgutils.pack_array(builder, shape),
+        strides=cgutils.pack_array(builder, strides),
+        itemsize=width,
+        meminfo=None,
+    )
+    return array._getvalue()
+
+
+def _like_plain(x, value):
+    return x.dtype.type(value)
+
+
+@_operation(_like_plain)
+def like(typingctx, x, value):
+    """The constant `value` in the type of the number x: one float64 literal would widen a whole float32 loop."""
+
+    def codegen(context, builder, sig, args):
+        return context.cast(builder, args[1], value, x)
+
+    return x(x, value), codegen
+
+
+_prepared: set[tuple[str, Any]] = set()
+
+
+def prepare(dispatcher, name: str, key: Any, *args) -> None:
+    """Compiles an njit function for these arguments, or loads it from the cache; key stands for their types."""
+    global _seconds_compiling
+    if config.DISABLE_JIT or (name, key) in _prepared:
+        return
+    with compile_lock:
+        started = time.perf_counter()
+        dispatcher._cache = DiskCache(name)
+        dispatcher.compile(tuple(numba.typeof(a) for a in args))
+        _prepared.add((name, key))
+        _seconds_compiling += time.perf_counter() - started
+
+
+# ------------------------------------------------------------------------------------------ the threading layer
+
+_parallel_entry = threading.Lock()
+_parallel_process = 0
+
+
+@contextmanager
+def threads(count: int) -> Iterator[bool]:
+    """Surrounds a parallel call on `count` threads; yields False where it must be the serial one instead.
+
+    `workqueue` aborts the process when two threads enter it at once, and OpenMP kills a forked child of a process that
+    has used it: one entry at a time, and none in such a child.
+    """
+    global _parallel_process
+    forked = _parallel_process not in (0, os.getpid())
+    if count == 1 or config.DISABLE_JIT or forked or not _parallel_entry.acquire(blocking=False):
+        yield False
+        return
+    before = numba.get_num_threads()
+    try:
+        _parallel_process = os.getpid()
+        if before != count:
+            numba.set_num_threads(count)
+        yield True
+    finally:
+        if before != count:
+            numba.set_num_threads(before)
+        _parallel_entry.release()
+
+
+def threading_layer() -> str:
+    """The name of the layer that Numba has picked: omp, tbb or workqueue."""
+    return "none" if config.DISABLE_JIT or not _parallel_process else numba.threading_layer()

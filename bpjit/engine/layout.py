@@ -1,0 +1,245 @@
+"""Where every number lies: the only module that knows orders, padding and offsets. The kernels see named views.
+
+    n_l      units of layer l            P    panels of layer l: ceil(n_l / PANEL)
+    PANEL    numbers in a tile's row     Q    blocks of PANEL samples in a mini-batch
+
+    view                     shape                 [...] holds
+    weights(theta, layer)    (P, rows, PANEL)      [p, j, q] = w_ij, i = p PANEL + q
+    biases(theta, layer)     (P PANEL,)            [i] = b_i
+    a(work, layer)           (Q, rows, PANEL)      [s // PANEL, i, s % PANEL] = a_i of sample s
+    z, delta(work, layer)    like a, and one and the same place: delta takes the place of z once z is no longer needed
+    delta_rows(work, layer)  (P, Q PANEL, PANEL)   [p, s, q] = delta_i of sample s, i = p PANEL + q
+    sums(work, layers)       (Q, rows, PANEL)      the sum in E7 while it grows
+    target(work, layers)     (Q, rows, PANEL)      [.., i, ..] = t_i
+
+Samples lie side by side in a and delta, so forward (E1) and recursion (E7) run the same way whatever the widths, and
+units lie side by side in delta_rows and the weights, as the gradient (E8) needs them. `rows` leaves room for a tile
+that reaches beyond the last unit, and is odd: at power-of-two widths even strides would fall into the same cache sets.
+What lies in the room beyond n_l and beyond the last sample is finite and never read into a result.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import jit, tile
+
+LAYER = np.dtype(
+    [
+        (name, np.intp)
+        for name in (
+            "inputs",  # n_(l-1)
+            "units",  # n_l
+            "panels",  # P
+            "weight_rows",
+            "unit_rows",
+            "sums_rows",
+            "weights",  # where the views begin: in theta
+            "biases",
+            "a",  # and in the workspace
+            "z",
+            "delta_rows",
+            "sums",
+            "target",
+            "sigma",  # addresses of the activation and its derivative
+            "sigma_prime",
+            "blocks",  # Q
+            "panel",
+            "has_bias",
+        )
+    ],
+    align=True,
+)
+
+TASK = np.dtype([(name, np.intp) for name in ("l", "p", "j", "rows")], align=True)
+"""One piece of the gradient: layer, panel of units, first input unit and how many."""
+
+TASK_ROWS = 64
+"""Input units in a task: 64 x PANEL weights and their gradient stay in the first-level cache."""
+
+TASK_NUMBERS = (TASK_ROWS + tile.SMALL) * tile.PANEL_MAX
+
+
+@jit.inline
+def weights(theta, layer):
+    return jit.shaped(theta, layer.weights, layer.panels, layer.weight_rows, layer.panel)
+
+
+@jit.inline
+def biases(theta, layer):
+    return jit.shaped(theta, layer.biases, layer.panels * layer.panel)
+
+
+@jit.inline
+def a(work, layer):
+    return jit.shaped(work, layer.a, layer.blocks, layer.unit_rows, layer.panel)
+
+
+@jit.inline
+def z(work, layer):
+    return jit.shaped(work, layer.z, layer.blocks, layer.unit_rows, layer.panel)
+
+
+delta = z
+
+
+@jit.inline
+def delta_rows(work, layer):
+    return jit.shaped(work, layer.delta_rows, layer.panels, layer.blocks * layer.panel, layer.panel)
+
+
+@jit.inline
+def sums(work, layer):
+    return jit.shaped(work, layer.sums, layer.blocks, layer.sums_rows, layer.panel)
+
+
+@jit.inline
+def target(work, layer):
+    return jit.shaped(work, layer.target, layer.blocks, layer.unit_rows, layer.panel)
+
+
+@jit.inline
+def task_weights(layer, task):
+    """Where the weights of a task begin in theta; its task.rows rows of PANEL follow one another."""
+    return layer.weights + (task.p * layer.weight_rows + task.j) * layer.panel
+
+
+@jit.inline
+def task_biases(layer, task):
+    """Where the biases of a task's panel begin in theta."""
+    return layer.biases + task.p * layer.panel
+
+
+@jit.inline
+def task_gradient(numbers, layer, task):
+    """The part of `numbers` that the weights of a task fill, in the order of theta."""
+    return numbers[: task.rows * layer.panel]
+
+
+@jit.inline
+def block_costs(costs, layer, s):
+    """C of the samples of block s."""
+    return costs[s * layer.panel : (s + 1) * layer.panel]
+
+
+@jit.inline
+def tile_rows(units):
+    """Rows of the tiles that cover this many units."""
+    return max(tile.SMALL, (units + tile.ROW_STEP - 1) // tile.ROW_STEP * tile.ROW_STEP)
+
+
+@jit.inline
+def large_tiles(rows):
+    """How many of `rows` rows large tiles take so that small ones take the rest without a remainder."""
+    large = rows // tile.LARGE
+    if (rows - large * tile.LARGE) % tile.SMALL != 0:
+        large -= 1
+    return large
+
+
+def aligned(size: int, dtype) -> np.ndarray:
+    """Zeros that begin at a cache line."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(size * itemsize + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size * itemsize].view(dtype)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the numbers of a network lie, for mini-batches of up to `capacity` samples."""
+
+    layers: np.ndarray  # records of LAYER, slot 0 for the input
+    tasks: np.ndarray  # records of TASK
+    theta_size: int
+    work_size: int
+    blocks: int
+
+    @staticmethod
+    def of(sizes: tuple[int, ...], dtype, capacity: int, bias: bool = True) -> "Layout":
+        panel = tile.panel(dtype)
+        blocks = -(-capacity // panel)
+        layers = np.zeros(len(sizes), LAYER).view(np.recarray)
+        place = _Places()
+        for l, units in enumerate(sizes):
+            layer = layers[l]
+            layer.units, layer.panel, layer.blocks, layer.has_bias = units, panel, blocks, bias
+            layer.panels, layer.unit_rows = -(-units // panel), _stored_rows(units)
+            layer.a = place.work(blocks * layer.unit_rows * panel)
+            if l == 0:
+                continue
+            layer.inputs = sizes[l - 1]
+            layer.weight_rows = _stored_rows(sizes[l - 1])
+            layer.weights = place.theta(layer.panels * layer.weight_rows * panel)
+            layer.biases = place.theta(layer.panels * panel)
+            layer.z = place.work(blocks * layer.unit_rows * panel)
+            layer.delta_rows = place.work(layer.panels * blocks * panel * panel)
+        # Layers take turns in sums, each piece of the mini-batch in its own time: a block has one place for all layers.
+        layers.sums_rows = max(layers.unit_rows)
+        layers.sums = place.work(blocks * max(layers.unit_rows) * panel)
+        layers.target = place.work(blocks * layers[-1].unit_rows * panel)
+        return Layout(layers, _tasks(sizes, layers), place.theta_size, place.work_size, blocks)
+
+    def weight(self, theta: np.ndarray, l: int) -> np.ndarray:
+        """W of layer l as a view (P, n_(l-1), PANEL) of theta."""
+        layer = self.layers[l]
+        size = layer.panels * layer.weight_rows * layer.panel
+        panels = theta[layer.weights : layer.weights + size].reshape(layer.panels, layer.weight_rows, layer.panel)
+        return panels[:, : layer.inputs]
+
+    def bias(self, theta: np.ndarray, l: int) -> np.ndarray:
+        """b of layer l as a view (n_l,) of theta."""
+        layer = self.layers[l]
+        return theta[layer.biases : layer.biases + layer.units]
+
+    def read(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """[(W, b), ...] as copies, W of shape (n_l, n_(l-1))."""
+        parameters = []
+        for l in range(1, len(self.layers)):
+            panels = self.weight(theta, l)
+            W = panels.transpose(0, 2, 1).reshape(-1, panels.shape[1])[: self.layers[l].units]
+            parameters.append((np.ascontiguousarray(W), self.bias(theta, l).copy()))
+        return parameters
+
+    def write(self, theta: np.ndarray, l: int, W: np.ndarray, b: np.ndarray) -> None:
+        """Puts W (n_l, n_(l-1)) and b (n_l,) of layer l into theta."""
+        panels = self.weight(theta, l)
+        padded = np.zeros((panels.shape[0] * panels.shape[2], panels.shape[1]), theta.dtype)
+        padded[: len(W)] = W
+        panels[:] = padded.reshape(panels.shape[0], panels.shape[2], -1).transpose(0, 2, 1)
+        self.bias(theta, l)[:] = b
+
+
+class _Places:
+    """Hands out places in theta and in the workspace, each on a cache line of its own."""
+
+    def __init__(self) -> None:
+        self.theta_size = self.work_size = 0
+
+    def theta(self, size: int) -> int:
+        start, self.theta_size = self.theta_size, self.theta_size + _whole_lines(size)
+        return start
+
+    def work(self, size: int) -> int:
+        start, self.work_size = self.work_size, self.work_size + _whole_lines(size)
+        return start
+
+
+def _whole_lines(size: int) -> int:
+    return int(-(-size // 16) * 16)
+
+
+def _stored_rows(units: int) -> int:
+    """Odd, and room for a last tile: its rows are at most SMALL - 1 more than what is left."""
+    return (units + tile.SMALL - 1) | 1
+
+
+def _tasks(sizes: tuple[int, ...], layers: np.ndarray) -> np.ndarray:
+    """The gradient cut into tasks by shapes alone: panels run under the same input units, which stay in cache."""
+    tasks = [
+        (l, p, j, min(TASK_ROWS, sizes[l - 1] - j))
+        for l in range(1, len(sizes))
+        for j in range(0, sizes[l - 1], TASK_ROWS)
+        for p in range(layers[l].panels)
+    ]
+    return np.array(tasks, TASK).view(np.recarray)

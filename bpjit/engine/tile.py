@@ -1,0 +1,301 @@
+"""The register tile: a Numba value of `rows` x PANEL numbers that stays in vector registers while a loop adds to it.
+
+LLVM vectorises only the innermost loop and would reload the sums at every pass of it. A tile is an LLVM array of
+vectors instead, so the sum over j (E1), i (E7) or s (E8) stays an explicit loop in Python source and runs at the
+speed of the multiply-add units. This is the only module that knows LLVM.
+
+Every operation has a twin in plain NumPy (`tile_plain.py`), which says what it means and takes its place under
+NUMBA_DISABLE_JIT=1. Arrays are C-contiguous with rows of PANEL numbers: PANEL is as wide as a tile.
+"""
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils, config
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic, models, register_model
+
+from . import tile_plain
+
+INDEX = ir.IntType(64)
+LANE = ir.IntType(32)
+
+
+def _vector_bytes() -> tuple[int, bool]:
+    """Width of the vector registers that code is compiled for, and whether there are 32 of them.
+
+    Asked of LLVM itself, since NUMBA_CPU_NAME and NUMBA_CPU_FEATURES may name another CPU than this one.
+    """
+    codegen = cpu_target.target_context.codegen()
+    triple, cpu, features = codegen.magic_tuple()
+    target = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
+    probe = "define <16 x float> @f(<16 x float> %x, ptr %p) { %y = load <16 x float>, ptr %p\n"
+    probe += "%z = fadd <16 x float> %x, %y\n ret <16 x float> %z }"
+    assembly = target.emit_assembly(binding.parse_assembly(probe))
+    if "zmm" in assembly:
+        return 64, True
+    if "ymm" in assembly:
+        return 32, False
+    return 16, triple.startswith(("aarch64", "arm64"))
+
+
+VECTOR_BYTES, MANY_REGISTERS = _vector_bytes()
+VECTORS = 2
+PANEL_MAX = VECTORS * VECTOR_BYTES // 4
+# 32 registers hold 8 x 2 vectors of sums, 16 hold 6 x 2; a tile of 4 rows takes what is left of a panel.
+# Both leave no remainder where the number of rows is a multiple of ROW_STEP.
+LARGE = 8 if MANY_REGISTERS else 6
+SMALL = 4
+ROW_STEP = 4 if MANY_REGISTERS else 2
+
+
+def panel(dtype: np.dtype) -> int:
+    """Numbers in one row of a tile: the units or samples that one panel holds."""
+    return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+class TileType(types.Type):
+    """`rows` x `VECTORS` vectors of `lanes` numbers of `dtype`."""
+
+    def __init__(self, rows: int, dtype: types.Type):
+        self.rows, self.dtype = rows, dtype
+        self.lanes = VECTOR_BYTES // (dtype.bitwidth // 8)
+        super().__init__(f"Tile({rows}x{VECTORS}x{self.lanes} {dtype})")
+
+    @property
+    def vector(self) -> ir.VectorType:
+        number = ir.FloatType() if self.dtype.bitwidth == 32 else ir.DoubleType()
+        return ir.VectorType(number, self.lanes)
+
+
+@register_model(TileType)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, ir.ArrayType(fe_type.vector, fe_type.rows * VECTORS))
+
+
+def _operation(plain):
+    """The intrinsic of a tile operation, or its plain twin where compiling is switched off."""
+    return (lambda f: plain) if config.DISABLE_JIT else intrinsic
+
+
+def _data(context, builder, array_type, array):
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def _element(builder, data, tile, row, column):
+    """Address of array[row, column] for an array whose rows are as wide as a panel."""
+    width = ir.Constant(INDEX, VECTORS * tile.lanes)
+    return builder.gep(data, [builder.add(builder.mul(row, width), column)])
+
+
+def _load(builder, data, tile, row, v):
+    at = _element(builder, data, tile, row, ir.Constant(INDEX, v * tile.lanes))
+    vector = builder.load(builder.bitcast(at, tile.vector.as_pointer()))
+    vector.align = tile.dtype.bitwidth // 8
+    return vector
+
+
+def _store(builder, vector, data, tile, row, v):
+    at = _element(builder, data, tile, row, ir.Constant(INDEX, v * tile.lanes))
+    builder.store(vector, builder.bitcast(at, tile.vector.as_pointer())).align = tile.dtype.bitwidth // 8
+
+
+def _splat(builder, number, tile):
+    undefined = ir.Constant(tile.vector, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(LANE, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(LANE, tile.lanes), [0] * tile.lanes))
+
+
+def _row(builder, row, r):
+    return builder.add(row, ir.Constant(INDEX, r))
+
+
+@_operation(tile_plain.zeros)
+def zeros(typingctx, rows, like):
+    """A tile of zeros, of `rows` (LARGE or SMALL) rows in the dtype of the array `like`."""
+    if not isinstance(rows, types.IntegerLiteral):
+        return None
+    tile = TileType(rows.literal_value, like.dtype)
+
+    def codegen(context, builder, signature, args):
+        zero = ir.Constant(tile.vector, [0.0] * tile.lanes)
+        return ir.Constant(ir.ArrayType(tile.vector, tile.rows * VECTORS), [zero] * (tile.rows * VECTORS))
+
+    return tile(rows, like), codegen
+
+
+@_operation(tile_plain.rows_of)
+def rows_of(typingctx, rows, b, i):
+    """t[r, :] = b[i + r]: every row starts with a number of its own."""
+    if not isinstance(rows, types.IntegerLiteral):
+        return None
+    tile = TileType(rows.literal_value, b.dtype)
+
+    def codegen(context, builder, signature, args):
+        data, i = _data(context, builder, b, args[1]), args[2]
+        t = ir.Constant(ir.ArrayType(tile.vector, tile.rows * VECTORS), ir.Undefined)
+        for r in range(tile.rows):
+            number = _splat(builder, builder.load(builder.gep(data, [_row(builder, i, r)])), tile)
+            for v in range(VECTORS):
+                t = builder.insert_value(t, number, r * VECTORS + v)
+        return t
+
+    return tile(rows, b, types.intp), codegen
+
+
+@_operation(tile_plain.load)
+def load(typingctx, rows, x, i):
+    """t[r, :] = x[i + r, :]"""
+    if not isinstance(rows, types.IntegerLiteral):
+        return None
+    tile = TileType(rows.literal_value, x.dtype)
+
+    def codegen(context, builder, signature, args):
+        data, i = _data(context, builder, x, args[1]), args[2]
+        t = ir.Constant(ir.ArrayType(tile.vector, tile.rows * VECTORS), ir.Undefined)
+        for r in range(tile.rows):
+            for v in range(VECTORS):
+                t = builder.insert_value(t, _load(builder, data, tile, _row(builder, i, r), v), r * VECTORS + v)
+        return t
+
+    return tile(rows, x, types.intp), codegen
+
+
+@_operation(tile_plain.store)
+def store(typingctx, t, x, i):
+    """x[i + r, :] = t[r, :]"""
+
+    def codegen(context, builder, signature, args):
+        tile, data, i = signature.args[0], _data(context, builder, x, args[1]), args[2]
+        for r in range(tile.rows):
+            for v in range(VECTORS):
+                vector = builder.extract_value(args[0], r * VECTORS + v)
+                _store(builder, vector, data, tile, _row(builder, i, r), v)
+        return context.get_dummy_value()
+
+    return types.void(t, x, types.intp), codegen
+
+
+def _multiply_add(along_row):
+    """t[r, :] += w[...] a[k, :] with the rows of the tile along a row of w (w[j, i + r]) or a column (w[j + r, i])."""
+
+    def operation(typingctx, t, w, j, i, a, k):
+        def codegen(context, builder, signature, args):
+            tile = signature.args[0]
+            t, _, j, i, _, k = args
+            w_data, a_data = (_data(context, builder, signature.args[n], args[n]) for n in (1, 4))
+            name = f"llvm.fmuladd.v{tile.lanes}f{tile.dtype.bitwidth}"
+            function = ir.FunctionType(tile.vector, [tile.vector] * 3)
+            multiply_add = cgutils.get_or_insert_function(builder.module, function, name)
+            a_row = [_load(builder, a_data, tile, k, v) for v in range(VECTORS)]
+            for r in range(tile.rows):
+                at = (j, _row(builder, i, r)) if along_row else (_row(builder, j, r), i)
+                factor = _splat(builder, builder.load(_element(builder, w_data, tile, *at)), tile)
+                for v in range(VECTORS):
+                    n = r * VECTORS + v
+                    total = builder.call(multiply_add, [factor, a_row[v], builder.extract_value(t, n)])
+                    t = builder.insert_value(t, total, n)
+            return t
+
+        return t(t, w, types.intp, types.intp, a, types.intp), codegen
+
+    return operation
+
+
+add_row_products = _operation(tile_plain.add_row_products)(_multiply_add(along_row=True))
+add_column_products = _operation(tile_plain.add_column_products)(_multiply_add(along_row=False))
+
+
+@_operation(tile_plain.add_rows)
+def add_rows(typingctx, t, x, i):
+    """t[r, :] += x[i + r, :]"""
+
+    def codegen(context, builder, signature, args):
+        tile, data = signature.args[0], _data(context, builder, x, args[1])
+        t, _, i = args
+        for r in range(tile.rows):
+            for v in range(VECTORS):
+                n = r * VECTORS + v
+                row = _load(builder, data, tile, _row(builder, i, r), v)
+                t = builder.insert_value(t, builder.fadd(builder.extract_value(t, n), row), n)
+        return t
+
+    return t(t, x, types.intp), codegen
+
+
+@_operation(tile_plain.lanes)
+def lanes(typingctx, x):
+    """Numbers in one vector register, for the dtype of the array x: `transpose` takes squares of that side."""
+    return types.intp(x), lambda context, builder, signature, args: ir.Constant(INDEX, TileType(1, x.dtype).lanes)
+
+
+def _transposed(builder, rows, tile):
+    """Transposes lanes x lanes numbers in registers, exchanging halves, quarters, ... of pairs of rows."""
+    half = tile.lanes // 2
+    while half:
+        exchanged = list(rows)
+        for i in (i for i in range(tile.lanes) if not i & half):
+            upper = [q if not q & half else tile.lanes + q - half for q in range(tile.lanes)]
+            lower = [q + half if not q & half else tile.lanes + q for q in range(tile.lanes)]
+            for at, picked in ((i, upper), (i + half, lower)):
+                mask = ir.Constant(ir.VectorType(LANE, tile.lanes), picked)
+                exchanged[at] = builder.shuffle_vector(rows[i], rows[i + half], mask)
+        rows = exchanged
+        half //= 2
+    return rows
+
+
+def _vector_at(builder, address, tile):
+    vector = builder.load(builder.bitcast(address, tile.vector.as_pointer()))
+    vector.align = tile.dtype.bitwidth // 8
+    return vector
+
+
+def _store_square(builder, context, rows, tile, y, y_value, r, c):
+    data = _data(context, builder, y, y_value)
+    for k, vector in enumerate(_transposed(builder, rows, tile)):
+        at = builder.bitcast(_element(builder, data, tile, _row(builder, r, k), c), tile.vector.as_pointer())
+        builder.store(vector, at).align = tile.dtype.bitwidth // 8
+
+
+@_operation(tile_plain.transpose)
+def transpose(typingctx, x, rows, i, j, y, r, c):
+    """y[r + q, c + k] = x[i + k, j + q] for a square of `lanes` numbers a side; rows of x from `rows` on are zeros."""
+    tile = TileType(1, x.dtype)
+
+    def codegen(context, builder, signature, args):
+        data, (n, i, j) = _data(context, builder, x, args[0]), args[1:4]
+        square = []
+        for k in range(tile.lanes):
+            row = _row(builder, i, k)
+            inside = builder.icmp_signed("<", row, n)
+            vector = _vector_at(builder, _element(builder, data, tile, builder.select(inside, row, i), j), tile)
+            square.append(builder.select(inside, vector, ir.Constant(tile.vector, [0.0] * tile.lanes)))
+        _store_square(builder, context, square, tile, y, args[4], *args[5:])
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp, types.intp, y, types.intp, types.intp), codegen
+
+
+@_operation(tile_plain.gather)
+def gather(typingctx, x, order, s, last, j, y, c):
+    """y[j + q, c + k] = x[order[min(s + k, last)], j + q] for a square of `lanes` numbers a side."""
+    tile = TileType(1, x.dtype)
+
+    def codegen(context, builder, signature, args):
+        source = context.make_array(x)(context, builder, args[0])
+        numbers = _data(context, builder, order, args[1])
+        s, last, j = args[2:5]
+        columns = builder.extract_value(source.shape, 1)
+        square = []
+        for k in range(tile.lanes):
+            sample = _row(builder, s, k)
+            sample = builder.select(builder.icmp_signed("<", sample, last), sample, last)
+            row = builder.load(builder.gep(numbers, [sample]))
+            at = builder.gep(source.data, [builder.add(builder.mul(row, columns), j)])
+            square.append(_vector_at(builder, at, tile))
+        _store_square(builder, context, square, tile, y, args[5], j, args[6])
+        return context.get_dummy_value()
+
+    return types.void(x, order, types.intp, types.intp, types.intp, y, types.intp), codegen

@@ -1,0 +1,84 @@
+"""History: what a training run left behind, one entry an epoch."""
+
+import math
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .engine.plan import Plan
+
+
+class History(Mapping[str, list[float]]):
+    """Lists with one number an epoch: "loss", "seconds", and with a validation set "validation_loss" and, for a
+    classifier, "validation_accuracy". An epoch without one of them holds NaN there.
+
+    loss: mean over the samples of the epoch, each as it was before the update of its mini-batch. seconds: spent
+    training, without compiling and validation. compile_seconds: spent compiling kernels. plan: threads, and why.
+
+    >>> history = History()
+    >>> history.append({"loss": 0.5, "seconds": 0.1})
+    >>> history["loss"]
+    [0.5]
+    """
+
+    def __init__(self, columns: Mapping[str, list[float]] | None = None) -> None:
+        self._columns = {name: list(values) for name, values in (columns or {}).items()}
+        self.compile_seconds = 0.0
+        self.plan: Plan | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Complete epochs."""
+        return len(self._columns.get("loss", ()))
+
+    def append(self, record: Mapping[str, float]) -> None:
+        """Adds an epoch."""
+        before = self.epochs
+        for name in record:
+            self._columns.setdefault(name, [math.nan] * before)
+        for name, values in self._columns.items():
+            values.append(record.get(name, math.nan))
+
+    def amend(self, record: Mapping[str, float]) -> None:
+        """Adds scores to the last epoch."""
+        for name, value in record.items():
+            self._columns.setdefault(name, [math.nan] * self.epochs)[-1] = value
+
+    def record(self, epoch: int) -> dict[str, float]:
+        """The entries of an epoch, counted from 0."""
+        return {name: values[epoch] for name, values in self._columns.items()}
+
+    def cut(self, epochs: int) -> None:
+        """Forgets all but the first epochs."""
+        for values in self._columns.values():
+            del values[epochs:]
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, list[float | None]], epochs: int) -> "History":
+        """The history with these columns, None for NaN. Raises ValueError unless each has an entry an epoch."""
+        history = cls({name: [math.nan if x is None else float(x) for x in values] for name, values in columns.items()})
+        if any(len(values) != epochs for values in history._columns.values()):
+            raise ValueError(f"the history does not have {epochs} epochs")
+        return history
+
+    def plot(self, path: str | PathLike[str] | None = None) -> "Figure":
+        """The losses and scores over the epochs as a matplotlib figure, saved to path if given (extra `plot`)."""
+        from .plots import plot
+
+        return plot(self, path)
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self._columns.items() if values)
+        return f"History({self.epochs} epochs{': ' + last if last else ''})"

@@ -1,0 +1,300 @@
+"""Network: sizes, parameters, and what can be asked of a network without a training run."""
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import initializers, validation
+from .engine import plan
+from .engine.activations import ACTIVATIONS
+from .engine.epoch import Data
+from .engine.losses import LOSSES
+from .engine.model import Model
+
+if TYPE_CHECKING:
+    from .engine.optimizers import Optimizer
+    from .history import History
+    from .progress import Progress
+
+Parameters = list[tuple[np.ndarray, np.ndarray | None]]
+
+PREDICT_BATCH = 512
+"""Samples that pass through the network together when nothing is trained: their activations stay in cache."""
+GRADIENT_BATCH = 4096
+"""The same for `gradients`, whose sums over samples are added batch by batch."""
+
+_METRICS = ("accuracy", "r2", "loss")
+
+
+class Network:
+    """A fully connected network y = f(x; theta) and its parameters.
+
+    sizes: (n_0, n_1, ..., n_L), units of the input and of each layer. activation: of the hidden layers, one name or one
+    a layer ("relu", "tanh", "sigmoid", "identity"). output: activation of the last layer, also "softmax"; None takes
+    the one that goes with the loss. loss: "cross_entropy", "binary_cross_entropy" or "squared_error". dtype: "float32"
+    or "float64". bias: whether layers have one. init: "auto", "glorot_normal", "glorot_uniform", "he_normal",
+    "he_uniform" or "zeros"; drawn from seed (None: another each time).
+
+    Raises ValueError for an unknown name or a size that is not possible, TypeError for another kind of value.
+
+    >>> net = Network([4, 8, 3], seed=0)
+    >>> net.predict([[0.5, 1.0, -1.0, 2.0]]).shape
+    (1, 3)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str | Sequence[str] = "relu",
+        output: str | None = None,
+        loss: str = "cross_entropy",
+        dtype: Any = "float32",
+        bias: bool = True,
+        init: str = "auto",
+        seed: int | None = None,
+    ) -> None:
+        self.dtype = validation.float_dtype(dtype)
+        self.sizes = validation.layer_sizes(sizes, self.dtype.itemsize)
+        self.loss_name = validation.choice(loss, LOSSES, "loss")
+        self.output = LOSSES[loss].output if output is None else validation.choice(output, ACTIVATIONS, "output")
+        self.activations = _hidden_names(activation, len(self.sizes) - 2)
+        self.bias = validation.switch(bias, "bias")
+        init = validation.choice(init, ("auto", *initializers.INITIALIZERS), "init")
+        self.seed = validation.seed(seed)
+        self.history: History | None = None
+        self._model = Model(self.sizes, (*self.activations, self.output), self.loss_name, self.dtype, self.bias)
+        rng = np.random.default_rng(self.seed)
+        for l, name in enumerate((*self.activations, self.output), start=1):
+            draw = initializers.INITIALIZERS[ACTIVATIONS[name].initializer if init == "auto" else init]
+            W = draw(rng, self.sizes[l - 1], self.sizes[l])
+            self._model.layout.write(self._model.theta, l, W, np.zeros(self.sizes[l]))
+
+    # ------------------------------------------------------------------------------------------ parameters
+
+    def parameters(self) -> Parameters:
+        """[(W^1, b^1), ..., (W^L, b^L)] as copies: W^l of shape (n_l, n_(l-1)), b^l (n_l,), or None without biases.
+
+        >>> [W.shape for W, b in Network([4, 8, 3]).parameters()]
+        [(8, 4), (3, 8)]
+        """
+        return self._pairs(self._model.theta)
+
+    def set_parameters(self, parameters: Parameters) -> None:
+        """Takes parameters as `parameters` gives them; all are checked before the first one changes.
+
+        Raises ValueError for a wrong number of layers, a wrong shape or a number that is not finite.
+
+        >>> net = Network([2, 1], loss="squared_error")
+        >>> net.set_parameters([([[1.0, 2.0]], [0.5])])
+        >>> net.predict([[1.0, 1.0]])
+        array([[3.5]], dtype=float32)
+        """
+        checked = validation.parameters(parameters, sizes=self.sizes, bias=self.bias, dtype=self.dtype)
+        self._write(self._model.theta, checked)
+
+    def configuration(self) -> dict[str, Any]:
+        """The keyword arguments that make a network like this one, seed and initialiser left out.
+
+        >>> Network(**Network([2, 1]).configuration()).sizes
+        (2, 1)
+        """
+        return {
+            "sizes": list(self.sizes),
+            "activation": list(self.activations),
+            "output": self.output,
+            "loss": self.loss_name,
+            "dtype": self.dtype.name,
+            "bias": self.bias,
+        }
+
+    def _write(self, theta: np.ndarray, parameters: Parameters) -> None:
+        for l, (W, b) in enumerate(parameters, start=1):
+            self._model.layout.write(theta, l, W, np.zeros(len(W)) if b is None else b)
+
+    def _pairs(self, theta: np.ndarray) -> Parameters:
+        return [(W, b if self.bias else None) for W, b in self._model.layout.read(theta)]
+
+    # ------------------------------------------------------------------------------------------- questions
+
+    def predict(self, X: Any) -> np.ndarray:
+        """y = a^L for the rows of X (S, n_0): an array (S, n_L) of the network's dtype.
+
+        Raises ValueError or TypeError for an X that is not finite numbers of that many columns.
+        """
+        X = self._features(X)
+        y = np.empty((len(X), self.sizes[-1]), self.dtype)
+        batch_size = min(len(X), PREDICT_BATCH)
+        self._model.predict(self._data(X, y=y), batch_size, self._plan(batch_size))
+        return y
+
+    def classify(self, X: Any) -> np.ndarray:
+        """Class labels (S,) for the rows of X: the most probable class; with one output, whether y reaches 1/2;
+        with several outputs of a binary cross-entropy, 0 or 1 for each, (S, n_L).
+
+        Raises ValueError where the loss is not that of a classifier.
+        """
+        if not self._is_classifier:
+            raise ValueError(f"classify needs a classifier, but the loss is {self.loss_name!r}: use predict")
+        y = self.predict(X)
+        if self.loss_name == "cross_entropy" and self.sizes[-1] > 1:
+            return y.argmax(axis=1)
+        labels = (y >= 0.5).astype(np.int64)
+        return labels[:, 0] if self.sizes[-1] == 1 else labels
+
+    def loss(self, X: Any, t: Any) -> float:
+        """C(theta), the mean cost over the rows of X (E3).
+
+        X is (S, n_0); t holds labels (S,) or rows (S, n_L), as the loss takes them. Raises ValueError or TypeError for
+        data that do not fit.
+        """
+        data = self._data(X, t)
+        return self._loss(data)
+
+    def evaluate(self, X: Any, t: Any, metrics: Iterable[str] = ("accuracy",)) -> dict[str, float]:
+        """{metric: score} for "loss", "accuracy" (classifiers: share of samples, all outputs right) or "r2".
+
+        R² is 1 - Σ (y - t)² / Σ (t - mean t)², averaged over the outputs. Raises ValueError for an unknown metric.
+        """
+        names = [validation.choice(name, _METRICS, "metrics") for name in metrics]
+        data = self._data(X, t)
+        scores = {"loss": self._loss, "accuracy": self._accuracy, "r2": self._r2}
+        return {name: scores[name](data) for name in names}
+
+    def gradients(self, X: Any, t: Any) -> Parameters:
+        """[(dC/dW^1, dC/db^1), ..., (dC/dW^L, dC/db^L)] for the rows of X (E8, E9), shaped like `parameters`."""
+        data = self._data(X, t)
+        total = np.zeros(self._model.theta.shape)
+        for start in range(0, len(data.X), GRADIENT_BATCH):
+            part = data._replace(order=np.arange(start, min(start + GRADIENT_BATCH, len(data.X))))
+            share = len(part.order) / len(data.X)
+            total += share * self._model.gradient(part, self._plan(len(part.order), training=True))[1]
+        return self._pairs(total.astype(self.dtype))
+
+    # -------------------------------------------------------------------------------------------- training
+
+    def fit(
+        self,
+        X: Any,
+        t: Any,
+        epochs: int = 10,
+        batch_size: int = 32,
+        optimizer: "Optimizer | None" = None,
+        validation: tuple[Any, Any] | None = None,
+        shuffle: bool | Sequence[Any] = True,
+        threads: int | None = None,
+        progress: "bool | Progress" = False,
+        seed: int | None = None,
+    ) -> "History":
+        """Trains the network with a new `Trainer` and returns its history; seed None takes the network's.
+
+        Arguments, errors and meaning are those of `Trainer` and `Trainer.fit`. Optimiser state is not kept: use a
+        Trainer to go on with it.
+
+        >>> net = Network([2, 8, 2], seed=0)
+        >>> history = net.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=2, batch_size=4)
+        >>> len(history["loss"])
+        2
+        """
+        from .training import Trainer
+
+        seed = self.seed if seed is None else seed
+        trainer = Trainer(self, optimizer, batch_size=batch_size, seed=seed, threads=threads, shuffle=shuffle)
+        return trainer.fit(X, t, epochs=epochs, validation=validation, progress=progress)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the network to a safetensors file, all or nothing; `bpjit.load` reads it."""
+        from . import storage
+
+        storage.save(self, path)
+
+    # --------------------------------------------------------------------------------------------- the rest
+
+    @property
+    def _is_classifier(self) -> bool:
+        return self.loss_name in ("cross_entropy", "binary_cross_entropy")
+
+    def _features(self, X: Any, name: str = "X") -> np.ndarray:
+        return _writable(validation.features(X, dtype=self.dtype, columns=self.sizes[0], name=name))
+
+    def _data(self, X: Any, t: Any = None, y: np.ndarray | None = None, names: tuple[str, str] = ("X", "t")) -> Data:
+        """X and t as the engine takes them, checked."""
+        X = self._features(X, names[0])
+        labels, targets = np.zeros(0, np.intp), np.zeros((0, self.sizes[-1]), self.dtype)
+        if t is not None:
+            t = validation.targets(
+                t, loss=self.loss_name, outputs=self.sizes[-1], samples=len(X), dtype=self.dtype, name=names[1]
+            )
+            if t.ndim == 1:
+                labels = _writable(t.astype(np.intp, copy=False))
+            else:
+                targets = _writable(t)
+        return Data(X, labels, targets, np.arange(len(X)), np.zeros((0, 0), self.dtype) if y is None else y)
+
+    def _plan(self, batch_size: int, limit: int | None = None, training: bool = False) -> plan.Plan:
+        return plan.choose(self.sizes, batch_size, self.dtype, limit, training)
+
+    def _loss(self, data: Data) -> float:
+        batch_size = min(len(data.X), PREDICT_BATCH)
+        losses = self._model.losses(data, batch_size, self._plan(batch_size))
+        counts = np.full(len(losses), batch_size)
+        counts[-1] = len(data.X) - batch_size * (len(losses) - 1)
+        return float(losses @ counts) / len(data.X)
+
+    def _accuracy(self, data: Data) -> float:
+        if not self._is_classifier:
+            raise ValueError(f"accuracy needs a classifier, but the loss is {self.loss_name!r}: use metrics=['r2']")
+        labels = self.classify(data.X)
+        truth = data.labels
+        if not truth.size:
+            one_hot = self.loss_name == "cross_entropy" and self.sizes[-1] > 1
+            truth = data.targets.argmax(axis=1) if one_hot else (data.targets >= 0.5).reshape(labels.shape)
+        right = labels == truth
+        return float(np.mean(right if right.ndim == 1 else right.all(axis=1)))
+
+    def _r2(self, data: Data) -> float:
+        t = data.targets if len(data.targets) else np.eye(self.sizes[-1])[data.labels]
+        t = t.astype(np.float64)
+        residual = ((self.predict(data.X) - t) ** 2).sum(axis=0)
+        spread = ((t - t.mean(axis=0)) ** 2).sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.mean(np.where(spread > 0, 1 - residual / spread, np.where(residual > 0, 0.0, 1.0))))
+
+    def __repr__(self) -> str:
+        names = ", ".join(dict.fromkeys((*self.activations, self.output)))
+        return f"Network({'-'.join(map(str, self.sizes))}, {names}, {self.loss_name}, {self.dtype})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {"configuration": self.configuration(), "parameters": self.parameters()}
+        return state | {"seed": self.seed, "history": self.history}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state["configuration"], init="zeros", seed=state["seed"])  # type: ignore[misc]
+        self.set_parameters(state["parameters"])
+        self.history = state["history"]
+
+
+def _hidden_names(activation: str | Sequence[str], hidden: int) -> tuple[str, ...]:
+    known = [name for name, entry in ACTIVATIONS.items() if not entry.output_only]
+    if isinstance(activation, str):
+        return (validation.choice(activation, known, "activation"),) * hidden
+    if not isinstance(activation, list | tuple):
+        raise TypeError(f"activation must be a name or a list of names, one a hidden layer, not {activation!r}")
+    if len(activation) != hidden:
+        raise ValueError(f"activation has {len(activation)} names for {hidden} hidden layers: give one a layer")
+    return tuple(validation.choice(name, known, f"activation[{l}]") for l, name in enumerate(activation))
+
+
+class _Memory:
+    """The memory of an array under an interface that does not say read-only."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        place, _ = array.__array_interface__["data"]
+        self.__array_interface__ = array.__array_interface__ | {"data": (place, False)}
+
+
+def _writable(array: np.ndarray) -> np.ndarray:
+    """The array, or a view of a read-only one of the type that the kernels are compiled for; they only read it."""
+    return array if array.flags.writeable else np.asarray(_Memory(array))

@@ -1,0 +1,485 @@
+"""Trainer: mini-batches in their order, the optimiser's state, validation, history, and where a run stands."""
+
+import math
+import signal
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from os import PathLike
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import validation as check
+from .engine import jit, optimizers
+from .engine.epoch import Data, Place, State
+from .engine.model import draw_order
+from .engine.optimizers import Optimizer
+from .engine.plan import Pace
+from .history import History
+from .network import Network, Parameters
+from .progress import Progress, reporter
+
+CALL_SECONDS = 0.05
+"""Length of a compiled call: Ctrl-C, progress and checkpoints wait for its end."""
+
+
+class DivergenceError(ArithmeticError):
+    """The loss or a parameter became NaN or infinite; network and trainer are at the last state whose loss was finite.
+
+    epoch and step (the epoch's mini-batch; both counted from 1) name where it was seen.
+    """
+
+    def __init__(self, message: str, epoch: int, step: int) -> None:
+        super().__init__(message)
+        self.epoch, self.step = epoch, step
+
+
+@dataclass
+class _Position:
+    """Where a run stands, between two mini-batches."""
+
+    updates: int = 0
+    epoch: int = 0
+    """Epochs complete."""
+    step: int = 0
+    """Steps done in the epoch at hand,"""
+    cost: float = 0.0
+    """the sum of their costs over samples,"""
+    seconds: float = 0.0
+    """and their time."""
+
+
+@dataclass
+class _Run:
+    """What one call of fit works with."""
+
+    data: Data
+    batch_size: int
+    target: int
+    """The epoch to reach,"""
+    last_update: float
+    """and the number of updates to stop at."""
+    every: int
+    """Mini-batches between two checkpoints."""
+    orders: list[np.ndarray] | None
+    """The order of each epoch, where the user gave them."""
+    good: _Position
+    """The position of the state that the engine keeps as the last good one."""
+    state: State
+    pace: Pace = field(init=False)
+    free: bool = False
+    """Whether one compiled call may go on through the ends of epochs."""
+    steps: int = 1
+    """Steps that take about CALL_SECONDS."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.data.X) // self.batch_size)
+
+    def steps_now(self, position: _Position) -> int:
+        """How many steps the next compiled call makes."""
+        left = (self.target - position.epoch if self.free else 1) * self.steps_per_epoch - position.step
+        to_checkpoint = self.every - position.updates % self.every
+        return int(min(self.steps, left, to_checkpoint, self.last_update - position.updates))
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """A checksum of the data: an epoch goes on only with the data that it began with."""
+        checksum = 0
+        for array in (self.data.X, self.data.labels, self.data.targets):
+            checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
+        return checksum
+
+
+class Trainer:
+    """Trains a network and keeps what a run needs to go on: optimiser state, order of samples, history.
+
+    net: trained in place. optimizer: None for Adam(). batch_size: samples in a mini-batch; the last one of an epoch may
+    be smaller. seed: of the order of samples; None draws one. threads: an upper limit; None plans them (the result has
+    the same bits for any number). shuffle: True draws a new order each epoch, False keeps the rows' order, a sequence
+    gives each epoch's order as a permutation of range(S).
+
+    Raises ValueError or TypeError for a setting that is not possible.
+
+    >>> net = Network([2, 8, 2], seed=0)
+    >>> trainer = Trainer(net, SGD(learning_rate=0.1, momentum=0.9), batch_size=2, seed=0)
+    >>> X, t = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> trainer.fit(X, t, epochs=2).epochs
+    2
+    >>> trainer.fit(X, t, epochs=3).epochs  # goes on
+    5
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        optimizer: Optimizer | None = None,
+        batch_size: int = 32,
+        seed: int | None = None,
+        threads: int | None = None,
+        shuffle: bool | Sequence[Any] = True,
+    ) -> None:
+        if not isinstance(net, Network):
+            raise TypeError(f"net must be a bpjit.Network, not {type(net).__name__}")
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be one such as bpjit.Adam(), not {optimizer!r}")
+        self.net = net
+        self.optimizer = optimizers.Adam() if optimizer is None else optimizer
+        self.batch_size = check.integer(batch_size, "batch_size", low=1)
+        seed = check.seed(seed)
+        self.seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) if seed is None else seed
+        self.threads = check.threads(threads)
+        self.shuffle: bool | list[np.ndarray] = _orders(shuffle)
+        self.history = History()
+        self._position = _Position()
+        self._target = 0  # the epoch that the last fit was to reach
+        self._order = np.zeros(0, np.intp)
+        self._fingerprint: int | None = None  # of the data, while an epoch is unfinished
+        self._moments = net._model.moments(self.optimizer.moments)
+
+    # ------------------------------------------------------------------------------------------------ fit
+
+    def fit(
+        self,
+        X: Any,
+        t: Any,
+        epochs: int | None = None,
+        validation: tuple[Any, Any] | None = None,
+        progress: bool | Progress = False,
+        max_steps: int | None = None,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+    ) -> History:
+        """Trains for `epochs` more epochs; goes on where the last fit ended.
+
+        X is (S, n_0); t holds labels (S,) or rows (S, n_L), as the loss takes them. An epoch that was left unfinished
+        is finished first, and counts; epochs=None does what the last fit left to do. validation: (X, t) whose loss and
+        accuracy are taken after every epoch. progress: True shows it on standard error. max_steps: ends after that many
+        mini-batches at most. checkpoint: a file for the whole state, written after every epoch and, with
+        checkpoint_every, after every so many mini-batches.
+
+        Returns the history of all fits. Raises ValueError or TypeError for data and settings that do not fit, before
+        anything changes; DivergenceError, with network and trainer at the last good state; KeyboardInterrupt after
+        Ctrl-C, with network, trainer and history as they were after the last complete mini-batch.
+        """
+        watched = None if validation is None else self._checked_validation(validation)
+        run = self._checked(X, t, epochs, max_steps, checkpoint, checkpoint_every)
+        run.free = watched is None and checkpoint is None and run.orders is None
+        display = reporter(progress)
+        self._target, self.net.history = run.target, self.history
+        try:
+            with display.compiling():
+                self._compile(run)
+            self._start(run, display)
+            while self._position.epoch < run.target and self._position.updates < run.last_update:
+                before = self._position.epoch
+                with _interrupts_wait():
+                    self._advance(run, display)
+                if self._position.epoch > before and watched is not None:
+                    self.history.amend(self._scores(watched))
+                for epoch in range(before, self._position.epoch):
+                    display.epoch_end(epoch + 1, self.history.record(epoch))
+                if checkpoint is not None and (self._position.updates % run.every == 0 or not self._position.step):
+                    self.checkpoint(checkpoint)
+            self.history.plan = run.pace.result()
+        finally:
+            display.finish()
+        return self.history
+
+    def _checked(
+        self,
+        X: Any,
+        t: Any,
+        epochs: int | None,
+        max_steps: int | None,
+        checkpoint: Any,
+        checkpoint_every: int | None,
+    ) -> _Run:
+        """The run that these arguments of fit ask for; raises before anything has changed."""
+        data, position = self.net._data(X, t), self._position
+        samples = len(data.X)
+        batch_size = check.batch_size(self.batch_size, samples)
+        if epochs is None and self._target <= position.epoch:
+            raise ValueError("epochs is None, but nothing is left to do: give the number of epochs")
+        target = self._target if epochs is None else position.epoch + check.integer(epochs, "epochs", low=1)
+        last_update: float = math.inf
+        if max_steps is not None:
+            last_update = position.updates + check.integer(max_steps, "max_steps", low=1)
+        every = (
+            check.integer(checkpoint_every, "checkpoint_every", low=1) if checkpoint_every is not None else sys.maxsize
+        )
+        if checkpoint is None and checkpoint_every is not None:
+            raise ValueError("checkpoint_every needs a file to write: give checkpoint too")
+        orders = self._checked_orders(samples, target)
+        state = self.net._model.state(self.optimizer, self._moments, keep=True)
+        run = _Run(data, batch_size, target, last_update, every, orders, replace(position), state)
+        if position.step and (samples, run.fingerprint) != (len(self._order), self._fingerprint):
+            raise ValueError(
+                f"X and t are not those that epoch {position.epoch + 1} began with, which is unfinished: "
+                "finish it with the same data, or begin with a new Trainer"
+            )
+        if not position.step:
+            self._order = np.arange(samples)
+        run.data = data._replace(order=self._order)
+        return run
+
+    def _checked_orders(self, samples: int, target: int) -> list[np.ndarray] | None:
+        """The order of each epoch where the user gave them."""
+        if isinstance(self.shuffle, bool):
+            return None
+        if len(self.shuffle) < target:
+            raise ValueError(f"shuffle holds {len(self.shuffle)} orders for {target} epochs: give one for each")
+        todo = range(self._position.epoch, target)
+        return [
+            check.permutation(order, samples, f"shuffle[{k}]") if k in todo else order
+            for k, order in enumerate(self.shuffle)
+        ]
+
+    def _checked_validation(self, validation: Any) -> Data:
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            raise TypeError(f"validation must be a pair (X, t), not {type(validation).__name__}")
+        X, t = validation
+        return self.net._data(X, t, names=("X of validation", "t of validation"))
+
+    def _compile(self, run: _Run) -> None:
+        before = jit.seconds_compiling()
+        plan = self.net._plan(run.batch_size, self.threads, training=True)
+        run.pace = Pace(plan)
+        self.net._model.compile(run.state, self.optimizer, run.data, self._place(run), plan)
+        self.history.compile_seconds += jit.seconds_compiling() - before
+        self.history.plan = plan
+
+    def _start(self, run: _Run, display: Progress) -> None:
+        position = self._position
+        display.start(
+            run.target,
+            len(run.data.X),
+            run.batch_size,
+            done=position.epoch,
+            plan=self.history.plan,
+            samples_done=position.step * run.batch_size,
+        )
+
+    def _place(self, run: _Run) -> Place:
+        position = self._position
+        return Place(
+            self._order_seed, position.epoch, position.step, position.updates, run.batch_size, run.pace.plan.piece
+        )
+
+    @property
+    def _call_seconds(self) -> float:
+        """Long enough for the copy of the last good state to cost about 2%, at 3 GB/s; short enough for Ctrl-C."""
+        copied = self.net._model.theta.nbytes + self._moments.nbytes
+        return min(0.4, max(CALL_SECONDS, 50 * copied / 3e9))
+
+    @property
+    def _order_seed(self) -> int:
+        """The seed as the engine takes it, an int64."""
+        return int(np.uint64(self.seed).astype(np.int64))
+
+    def _advance(self, run: _Run, display: Progress) -> None:
+        """One compiled call: as many steps as take about CALL_SECONDS, within what the run allows."""
+        position = self._position
+        if run.orders is not None and position.step == 0:
+            self._order[:] = run.orders[position.epoch]
+        count = run.steps_now(position)
+        losses = np.empty(count)
+        started = time.perf_counter()
+        threads = run.pace.threads
+        done = self.net._model.train(
+            run.state, self.optimizer, run.data, self._place(run), losses, threads, draw=self.shuffle is True
+        )
+        seconds = time.perf_counter() - started
+        run.pace.took(threads, count, seconds)
+        if done != count:
+            self._go_back(run, count, done)
+        run.good = replace(position)
+        self._account(run, losses, seconds)
+        run.steps = max(1, min(10 * count, int(count * self._call_seconds / max(seconds, 1e-9))))
+        if position.step:
+            self._fingerprint = run.fingerprint
+            done_now = position.step * run.batch_size
+            display.update(position.epoch + 1, done_now, position.cost / done_now)
+        else:
+            self._fingerprint = None
+
+    def _account(self, run: _Run, losses: np.ndarray, seconds: float) -> None:
+        """Moves on by losses.size steps; an epoch that they complete enters the history."""
+        position, per_epoch = self._position, run.steps_per_epoch
+        share = seconds / len(losses)
+        start = 0
+        while start < len(losses):
+            part = losses[start : start + per_epoch - position.step] * run.batch_size
+            start += len(part)
+            position.step += len(part)
+            position.updates += len(part)
+            position.seconds += share * len(part)
+            if position.step == per_epoch:
+                part[-1] *= (len(run.data.X) - run.batch_size * (per_epoch - 1)) / run.batch_size
+            # In order, one by one: the same sum however the steps are divided into calls.
+            part[0] += position.cost
+            position.cost = float(np.add.accumulate(part)[-1])
+            if position.step == per_epoch:
+                self.history.append({"loss": position.cost / len(run.data.X), "seconds": position.seconds})
+                position.epoch, position.step, position.cost, position.seconds = position.epoch + 1, 0, 0.0, 0.0
+
+    def _go_back(self, run: _Run, count: int, done: int) -> NoReturn:
+        """Restores the last good state and raises DivergenceError."""
+        position = self._position
+        steps = position.step + (done if done >= 0 else count - 1)
+        epoch, step = position.epoch + steps // run.steps_per_epoch + 1, steps % run.steps_per_epoch + 1
+        if done != 0:  # the engine has seen a finite loss of the state that this call began with, and kept it
+            run.good = replace(position)
+        self.net._model.theta[:] = run.state.good_theta
+        self._moments[:] = run.state.good_moments
+        self._position = run.good
+        self.history.cut(run.good.epoch)
+        if run.good.step:
+            self._fingerprint = run.fingerprint
+            if self.shuffle is True:
+                draw_order(self._order, self._order_seed, run.good.epoch)
+        what = "the loss" if done >= 0 else "a parameter"
+        raise DivergenceError(
+            f"training diverged: {what} is no finite number any more at epoch {epoch}, step {step}; the network is as "
+            f"it was after {run.good.updates} updates. Try a smaller learning rate, or scale the features",
+            epoch,
+            step,
+        )
+
+    def _scores(self, watched: Data) -> dict[str, float]:
+        scores = {"validation_loss": self.net._loss(watched)}
+        if self.net._is_classifier:
+            scores["validation_accuracy"] = self.net._accuracy(watched)
+        return scores
+
+    # --------------------------------------------------------------------------------------- stop and go on
+
+    def checkpoint(self, path: str | PathLike[str]) -> None:
+        """Writes the whole state to a file, all or nothing; a trainer resumed from it goes on with the same bits."""
+        from . import storage
+
+        storage.checkpoint(self, path)
+
+    @staticmethod
+    def resume(path: str | PathLike[str]) -> "Trainer":
+        """The trainer that `checkpoint` wrote. Raises FileFormatError for a file that is no sound checkpoint.
+
+        `fit` then goes on where the run stood: with epochs=None to what the interrupted fit was to reach. An epoch that
+        was unfinished goes on only with the data it began with.
+        """
+        from . import storage
+
+        return storage.resume(path)
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The whole state as named arrays and a description that JSON can hold; `from_state` makes a trainer of it.
+
+        Weights are written as "W1", "b1", ..., moments as "moment0.W1", ..., the order of an unfinished epoch as
+        "order", orders that the user gave as "shuffle0", ...
+        """
+        tensors = _named("", self.net.parameters())
+        for k, moment in enumerate(self._moments):
+            tensors |= _named(f"moment{k}.", self.net._pairs(moment))
+        if self._position.step:
+            tensors["order"] = self._order.astype(np.int64)
+        if not isinstance(self.shuffle, bool):
+            tensors |= {f"shuffle{k}": order.astype(np.int64) for k, order in enumerate(self.shuffle)}
+        columns = {name: [None if math.isnan(x) else x for x in self.history[name]] for name in self.history}
+        configuration = {
+            "network": self.net.configuration(),
+            "network_seed": self.net.seed,
+            "optimizer": self.optimizer.configuration(),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "threads": self.threads,
+            "shuffle": self.shuffle if isinstance(self.shuffle, bool) else len(self.shuffle),
+            "position": asdict(self._position),
+            "target": self._target,
+            "fingerprint": self._fingerprint,
+            "history": columns,
+            "compile_seconds": self.history.compile_seconds,
+        }
+        return tensors, configuration
+
+    @staticmethod
+    def from_state(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any]) -> "Trainer":
+        """The trainer that `state` describes. Raises ValueError, TypeError or KeyError for an unsound one."""
+        tensors = dict(tensors)
+        net = Network(**configuration["network"], init="zeros", seed=configuration["network_seed"])
+        net.set_parameters(_unnamed("", tensors, net))
+        shuffle = configuration["shuffle"]
+        if not isinstance(shuffle, bool):
+            shuffle = [tensors.pop(f"shuffle{k}") for k in range(check.integer(shuffle, "shuffle", low=0))]
+        trainer = Trainer(
+            net,
+            optimizers.from_configuration(configuration["optimizer"]),
+            batch_size=configuration["batch_size"],
+            seed=configuration["seed"],
+            threads=configuration["threads"],
+            shuffle=shuffle,
+        )
+        for k, moment in enumerate(trainer._moments):
+            net._write(moment, _unnamed(f"moment{k}.", tensors, net))
+        position = configuration["position"]
+        trainer._position = _Position(
+            *(check.integer(position[name], name, low=0) for name in ("updates", "epoch", "step")),
+            *(check.real(position[name], name, low=0) for name in ("cost", "seconds")),
+        )
+        trainer._target = check.integer(configuration["target"], "target", low=0)
+        if trainer._position.step:
+            order = tensors.pop("order")
+            trainer._order = check.permutation(order, len(order), "order").astype(np.intp)
+            trainer._fingerprint = check.integer(configuration["fingerprint"], "fingerprint")
+        if tensors:
+            raise ValueError(f"it holds {sorted(tensors)[0]!r}, which no trainer like this has")
+        trainer.history = History.from_columns(configuration["history"], trainer._position.epoch)
+        trainer.history.compile_seconds = check.real(configuration["compile_seconds"], "compile_seconds", low=0)
+        net.history = trainer.history
+        return trainer
+
+
+def _orders(shuffle: Any) -> bool | list[np.ndarray]:
+    if isinstance(shuffle, bool | np.bool_):
+        return bool(shuffle)
+    if isinstance(shuffle, str) or not isinstance(shuffle, Sequence | np.ndarray):
+        raise TypeError(f"shuffle must be True, False, or a sequence of orders, one an epoch, not {shuffle!r}")
+    return [np.asarray(order) for order in shuffle]
+
+
+def _named(prefix: str, parameters: Parameters) -> dict[str, np.ndarray]:
+    arrays = {}
+    for l, (W, b) in enumerate(parameters, start=1):
+        arrays[f"{prefix}W{l}"] = W
+        if b is not None:
+            arrays[f"{prefix}b{l}"] = b
+    return arrays
+
+
+def _unnamed(prefix: str, tensors: dict[str, np.ndarray], net: Network) -> Parameters:
+    """Takes the arrays that `_named` named out of tensors."""
+    layers = range(1, len(net.sizes))
+    pairs = [(tensors.pop(f"{prefix}W{l}"), tensors.pop(f"{prefix}b{l}") if net.bias else None) for l in layers]
+    return check.parameters(pairs, sizes=net.sizes, bias=net.bias, dtype=net.dtype, name=f"{prefix}parameters")
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Lets Ctrl-C wait for the end of the block, so that nothing in it is left half done."""
+    default = signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not default:
+        yield
+        return
+    seen: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, default)
+    if seen:
+        raise KeyboardInterrupt

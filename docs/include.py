@@ -1,0 +1,130 @@
+"""Keeps the code shown in README.md and docs/*.md equal to the source it is taken from.
+
+    python docs/include.py            rewrite every included block
+    python docs/include.py --check    exit with 1 when a block differs from its source
+
+A block is a comment and the fence after it:
+
+    <!-- code: bpjit/derivation.py forward -->           a function (or Class.method), without its docstring
+    <!-- code: bpjit/derivation.py gradient E4 E8 -->    of it, only the loops around the statements marked so
+"""
+
+import argparse
+import ast
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MARKER = re.compile(
+    r"^<!-- code: (?P<path>\S+) (?P<name>[\w.]+)(?P<marks>(?: E\d+)*) -->\n+```python\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+OPENING = re.compile(r"^<!-- code:.*", re.MULTILINE)
+
+
+def pages(root: Path) -> list[Path]:
+    return [*root.glob("README.md"), *sorted((root / "docs").glob("*.md"))]
+
+
+def definition(tree: ast.Module, name: str) -> ast.FunctionDef | None:
+    """The function or method of that dotted name."""
+    scope: ast.AST = tree
+    for part in name.split("."):
+        found = [node for node in ast.iter_child_nodes(scope) if getattr(node, "name", None) == part]
+        if not found:
+            return None
+        scope = found[-1]
+    return scope if isinstance(scope, ast.FunctionDef) else None
+
+
+def lines_of(node: ast.stmt) -> set[int]:
+    """The lines of a statement, with its decorators."""
+    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+    return set(range(first, (node.end_lineno or node.lineno) + 1))
+
+
+def loops(body: list[ast.stmt], marked: set[int], depth: int = 0) -> set[int]:
+    """The lines of the marked statements, of the loops around them, and in those what is set just before."""
+    lines: set[int] = set()
+    before: set[int] = set()
+    for node in body:
+        own = lines_of(node)
+        if not own & marked:
+            before = before | own if depth and not hasattr(node, "body") else set()
+            continue
+        lines |= before
+        before = set()
+        if isinstance(node, ast.For):
+            lines |= set(range(node.lineno, node.body[0].lineno)) | loops(node.body, marked, depth + 1)
+        else:
+            lines |= own
+    return lines
+
+
+def excerpt(source: str, name: str, marks: list[str]) -> str:
+    """What a marker asks for, moved to the left margin; LookupError when the source does not have it."""
+    function = definition(ast.parse(source), name)
+    if function is None:
+        raise LookupError(f"no function {name}")
+    text = source.splitlines()
+    chosen = lines_of(function)
+    if ast.get_docstring(function) is not None:
+        chosen -= lines_of(function.body[0])
+    if marks:
+        cited = {
+            number: set(re.findall(r"\bE\d+\b", text[number - 1].partition("  # ")[2])) for number in chosen
+        }
+        missing = set(marks).difference(*cited.values())
+        if missing:
+            raise LookupError(f"no statement of {name} is marked {', '.join(sorted(missing))}")
+        chosen = loops(function.body, {number for number in chosen if cited[number] & set(marks)})
+    return textwrap.dedent("\n".join(text[number - 1] for number in sorted(chosen))) + "\n"
+
+
+def included(page: str, root: Path) -> str:
+    """The page with every included block as the source has it now."""
+
+    def renewed(block: re.Match[str]) -> str:
+        source = (root / block["path"]).read_text(encoding="utf-8")
+        code = excerpt(source, block["name"], block["marks"].split())
+        return block[0].removesuffix(block["code"] + "```") + code + "```"
+
+    malformed = len(OPENING.findall(page)) - len(MARKER.findall(page))
+    if malformed:
+        raise LookupError(
+            f"{malformed} marker(s) that are not `<!-- code: PATH NAME [E1 ...] -->` and a python fence"
+        )
+    return MARKER.sub(renewed, page)
+
+
+def drifted(root: Path) -> Iterator[tuple[Path, str]]:
+    """Each page that shows other code than its source, and the page as it should be."""
+    for path in pages(root):
+        page = path.read_text(encoding="utf-8")
+        try:
+            renewed = included(page, root)
+        except (LookupError, OSError, SyntaxError) as error:
+            raise SystemExit(f"{path.relative_to(root)}: {error}") from error
+        if renewed != page:
+            yield path, renewed
+
+
+def main(arguments: list[str], root: Path = ROOT) -> int:
+    parser = argparse.ArgumentParser(description="Code in the documents, taken from the source.")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 when a block has drifted"
+    )
+    check = parser.parse_args(arguments).check
+    pending = list(drifted(root))
+    for path, renewed in pending:
+        print(f"{path.relative_to(root)}: {'differs from the source' if check else 'renewed'}")
+        if not check:
+            path.write_text(renewed, encoding="utf-8")
+    return 1 if check and pending else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
