@@ -5,7 +5,7 @@ from __future__ import annotations  # the options are read only when typer is kn
 import platform
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -84,9 +84,7 @@ def _common(
 def train(
     data: Annotated[str, typer.Argument(help="Name of a data set that comes with bpjit: digits.")],
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, as 128,64; or none.")] = "256",
-    activation: Annotated[
-        str, typer.Option(help="Of all hidden layers, or one for each: relu,tanh.")
-    ] = "relu",
+    activation: Annotated[str, typer.Option(help="Of all hidden layers, or one for each: relu,tanh.")] = "relu",
     optimizer: Annotated[str, typer.Option(help="sgd or adam.")] = "adam",
     learning_rate: Annotated[
         float | None, typer.Option(help="Size of a step.", show_default="0.002 for adam, 0.1 for sgd")
@@ -101,9 +99,7 @@ def train(
         int | None, typer.Option(min=1, help="An upper limit.", show_default="planned for this machine")
     ] = None,
     test_fraction: Annotated[float, typer.Option(help="Of all samples: kept for the test in the end.")] = 0.2,
-    validation_fraction: Annotated[
-        float, typer.Option(help="Of the rest: watched meanwhile; may be 0.")
-    ] = 0.1,
+    validation_fraction: Annotated[float, typer.Option(help="Of the rest: watched meanwhile; may be 0.")] = 0.1,
     save: Annotated[Path | None, typer.Option(help="Write the trained network to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the losses: .png, .svg or .pdf.")] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
@@ -126,16 +122,15 @@ def train(
         with _warnings_in_one_line():
             history = trainer.fit(*parts.train, epochs=epochs, validation=parts.validation, progress=progress)
     except KeyboardInterrupt:
-        _save(net, save)
+        _write("--save", save, net.save)
         kept = f"; {save} holds the network as it was then" if save else ""
         _say(f"stopped by Ctrl-C after {trainer.history.epochs} epochs{kept}")
         raise typer.Exit(_INTERRUPTED) from None
     except bpjit.DivergenceError as error:
         _say(f"{error} (--learning-rate was {rule.learning_rate:g})")
         raise typer.Exit(_FAILED) from None
-    _save(net, save)
-    if plot is not None:
-        history.plot(plot)
+    _write("--save", save, net.save)
+    _write("--plot", plot, history.plot)
     _print_rows(_summary(net, history, parts, save, plot))
 
 
@@ -157,9 +152,7 @@ class _Parts(NamedTuple):
 def _load(data: str) -> Samples:
     if data not in LOADERS:
         known = ", ".join(LOADERS)
-        raise ValueError(
-            f"no data set is named {data!r}; known: {known}. Readers for other data are not there yet"
-        )
+        raise ValueError(f"no data set is named {data!r}; known: {known}. Readers for other data are not there yet")
     return LOADERS[data]()
 
 
@@ -209,8 +202,8 @@ def _check_outputs(paths: Mapping[str, Path | None]) -> None:
     for option, path in paths.items():
         if path is None:
             continue
-        if path.is_dir():
-            raise ValueError(f"{option} {path} is a folder: name a file")
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{option} {path} is a folder or a device: name a file")
         if not path.absolute().parent.is_dir():
             raise ValueError(f"{option} {path}: there is no folder {path.absolute().parent}")
     plot = paths["--plot"]
@@ -221,9 +214,13 @@ def _check_outputs(paths: Mapping[str, Path | None]) -> None:
             raise ValueError("--plot needs matplotlib: pip install 'bpjit[plot]'")
 
 
-def _save(net: bpjit.Network, path: Path | None) -> None:
+def _write(option: str, path: Path | None, write: Callable[[Path], object]) -> None:
     if path is not None:
-        net.save(path)
+        try:
+            write(path)
+        except OSError as error:
+            _say(f"{option} {path} could not be written: {error.strerror or error}")
+            raise typer.Exit(_FAILED) from None
 
 
 def _description(data: str, parts: _Parts, trainer: bpjit.Trainer, seed: int) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Network: sizes, parameters, and what can be asked of a network without a training run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ Parameters = list[tuple[np.ndarray, np.ndarray | None]]
 
 PREDICT_BATCH = 512
 """Samples that pass through the network together when nothing is trained: their activations stay in cache."""
+CALL_FLOPS = 10**10
+"""Work of one compiled call, about a fifth of a second."""
 GRADIENT_BATCH = 4096
 """The same for `gradients`, whose sums over samples are added batch by batch."""
 
@@ -126,7 +129,8 @@ class Network:
         X = self._features(X)
         y = np.empty((len(X), self.sizes[-1]), self.dtype)
         batch_size = min(len(X), PREDICT_BATCH)
-        self._model.predict(self._data(X, y=y), batch_size, self._plan(batch_size))
+        for part in self._parts(self._data(X, y=y)):
+            self._model.predict(part, batch_size, self._plan(batch_size))
         return y
 
     def classify(self, X: Any) -> np.ndarray:
@@ -152,11 +156,12 @@ class Network:
         data = self._data(X, t)
         return self._loss(data)
 
-    def evaluate(self, X: Any, t: Any, metrics: Iterable[str] = ("accuracy",)) -> dict[str, float]:
+    def evaluate(self, X: Any, t: Any, metrics: str | Iterable[str] = ("accuracy",)) -> dict[str, float]:
         """{metric: score} for "loss", "accuracy" (classifiers: share of samples, all outputs right) or "r2".
 
         R² is 1 - Σ (y - t)² / Σ (t - mean t)², averaged over the outputs. Raises ValueError for an unknown metric.
         """
+        metrics = [metrics] if isinstance(metrics, str) else metrics
         names = [validation.choice(name, _METRICS, "metrics") for name in metrics]
         data = self._data(X, t)
         scores = {"loss": self._loss, "accuracy": self._accuracy, "r2": self._r2}
@@ -237,10 +242,21 @@ class Network:
 
     def _loss(self, data: Data) -> float:
         batch_size = min(len(data.X), PREDICT_BATCH)
-        losses = self._model.losses(data, batch_size, self._plan(batch_size))
-        counts = np.full(len(losses), batch_size)
-        counts[-1] = len(data.X) - batch_size * (len(losses) - 1)
-        return float(losses @ counts) / len(data.X)
+        total = 0.0
+        for part in self._parts(data):
+            losses = self._model.losses(part, batch_size, self._plan(batch_size))
+            counts = np.full(len(losses), batch_size)
+            counts[-1] = len(part.order) - batch_size * (len(losses) - 1)
+            total += float(losses @ counts)
+        return total / len(data.X)
+
+    def _parts(self, data: Data) -> Iterator[Data]:
+        """data in parts, each for one compiled call: Ctrl-C waits for its end."""
+        flops = sum(2 * n * m for n, m in pairwise(self.sizes))
+        rows = PREDICT_BATCH * max(1, CALL_FLOPS // (flops * PREDICT_BATCH))
+        for start in range(0, len(data.X), rows):
+            part = slice(start, start + rows)
+            yield data._replace(order=data.order[part], y=data.y[part])
 
     def _accuracy(self, data: Data) -> float:
         if not self._is_classifier:

@@ -34,9 +34,7 @@ def plot(history: Mapping[str, Sequence[float]], path: str | PathLike[str] | Non
     except ModuleNotFoundError as error:
         raise ImportError("plots need matplotlib: pip install 'bpjit[plot]'") from error
 
-    losses = {
-        name: values for name, values in history.items() if name in ("loss", "validation_loss") and values
-    }
+    losses = {name: values for name, values in history.items() if name in ("loss", "validation_loss") and values}
     scores = {
         name: values
         for name, values in history.items()

@@ -372,9 +372,7 @@ class _Bar(_Display):
             # A standard output that goes elsewhere must not be caught for the terminal.
             shared = sys.stdout is not None and sys.stdout.isatty()
             # auto_refresh would start a thread that draws however busy the CPU is with training.
-            self._live = self._rich.live.Live(
-                console=self._console, auto_refresh=False, redirect_stdout=shared
-            )
+            self._live = self._rich.live.Live(console=self._console, auto_refresh=False, redirect_stdout=shared)
             self._live.start()
         self._live.update(what, refresh=True)
 

@@ -144,9 +144,7 @@ def _metadata(kind: str, configuration: Mapping[str, Any]) -> dict[str, str]:
     return {"format": FORMAT, "kind": kind, "version": VERSION, "configuration": text}
 
 
-def _parameters(
-    tensors: Tensors, configuration: dict[str, Any]
-) -> list[tuple[np.ndarray, np.ndarray | None]]:
+def _parameters(tensors: Tensors, configuration: dict[str, Any]) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """The tensors as [(W^1, b^1), ...], if they are those that the configuration calls for, and no others."""
     sizes, bias = (
         validation.layer_sizes(configuration["sizes"]),
@@ -158,9 +156,7 @@ def _parameters(
     names = [(f"W{l}", f"b{l}" if bias else None) for l in range(1, len(sizes))]
     wanted = {name for pair in names for name in pair if name}
     if tensors.keys() != wanted:
-        raise ValueError(
-            f"its layers need {min(wanted - tensors.keys())}, but it has {min(tensors.keys() - wanted)}"
-        )
+        raise ValueError(f"its layers need {min(wanted - tensors.keys())}, but it has {min(tensors.keys() - wanted)}")
     for name, tensor in tensors.items():
         if tensor.dtype != dtype:
             raise ValueError(f"{name} is {tensor.dtype} in a network of {dtype}")
@@ -230,9 +226,7 @@ def _plain(name: str, tensor: np.ndarray) -> np.ndarray:
     """The tensor little-endian and in C order: safetensors writes memory as it lies, whatever the strides."""
     plain = np.asarray(tensor, dtype=tensor.dtype.newbyteorder("<"), order="C")
     if plain.dtype.str not in DTYPES.values():
-        raise TypeError(
-            f"tensor {name!r} of dtype {tensor.dtype} has no place in a file: {', '.join(DTYPES)}"
-        )
+        raise TypeError(f"tensor {name!r} of dtype {tensor.dtype} has no place in a file: {', '.join(DTYPES)}")
     return plain
 
 
@@ -296,9 +290,7 @@ def _content(file: BufferedReader, kind: str) -> tuple[Tensors, dict[str, Any]]:
     configuration = _json(metadata["configuration"])
     if not isinstance(configuration, dict):
         raise ValueError("its configuration is not a JSON object")
-    return {
-        name: t.astype(t.dtype.newbyteorder("="), copy=False) for name, t in tensors.items()
-    }, configuration
+    return {name: t.astype(t.dtype.newbyteorder("="), copy=False) for name, t in tensors.items()}, configuration
 
 
 def _header(file: BufferedReader, size: int) -> tuple[dict[str, Any], int]:
@@ -320,9 +312,7 @@ def _checked_metadata(metadata: Any, kind: str) -> dict[str, str]:
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError("it is a safetensors file of another program")
     if metadata.get("version") != VERSION:
-        raise ValueError(
-            f"this bpjit reads version {VERSION!r} of the format, not {metadata.get('version')!r}"
-        )
+        raise ValueError(f"this bpjit reads version {VERSION!r} of the format, not {metadata.get('version')!r}")
     if metadata.keys() != METADATA or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError(f"its metadata are not the texts {', '.join(sorted(METADATA))}")
     if metadata["kind"] != kind:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from os import PathLike
+from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -38,6 +39,9 @@ class DivergenceError(ArithmeticError):
     def __init__(self, message: str, epoch: int, step: int) -> None:
         super().__init__(message)
         self.epoch, self.step = epoch, step
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.epoch, self.step)
 
 
 @dataclass
@@ -127,21 +131,51 @@ class Trainer:
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net must be a bpjit.Network, not {type(net).__name__}")
-        if optimizer is not None and not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer must be one such as bpjit.Adam(), not {optimizer!r}")
-        self.net = net
-        self.optimizer = optimizers.Adam() if optimizer is None else optimizer
-        self.batch_size = check.integer(batch_size, "batch_size", low=1)
+        self._net = net
+        self._batch_size = check.integer(batch_size, "batch_size", low=1)
         seed = check.seed(seed)
-        self.seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) if seed is None else seed
+        self._seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) if seed is None else seed
+        self._shuffle = _orders(shuffle)
         self.threads = check.threads(threads)
-        self.shuffle: bool | list[np.ndarray] = _orders(shuffle)
         self.history = History()
         self._position = _Position()
         self._target = 0  # the epoch that the last fit was to reach
         self._order = np.zeros(0, np.intp)
         self._fingerprint: int | None = None  # of the data, while an epoch is unfinished
-        self._moments = net._model.moments(self.optimizer.moments)
+        self._optimizer: Optimizer = optimizers.Adam()
+        self._moments = net._model.moments(self._optimizer.moments)
+        if optimizer is not None:
+            self.optimizer = optimizer
+
+    @property
+    def net(self) -> Network:
+        return self._net
+
+    @property
+    def batch_size(self) -> int:
+        return self._batch_size
+
+    @property
+    def seed(self) -> int:
+        return self._seed
+
+    @property
+    def shuffle(self) -> bool | list[np.ndarray]:
+        return self._shuffle
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser. Another one may be set between fits: its moments begin at zero unless it is of the same class
+        and keeps as many."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be one such as bpjit.Adam(), not {optimizer!r}")
+        if type(self._optimizer) is not type(optimizer) or len(self._moments) != optimizer.moments:
+            self._moments = self.net._model.moments(optimizer.moments)
+        self._optimizer = optimizer
 
     # ------------------------------------------------------------------------------------------------ fit
 
@@ -279,9 +313,9 @@ class Trainer:
         return min(0.4, max(CALL_SECONDS, 50 * copied / 3e9))
 
     @property
-    def _order_seed(self) -> int:
+    def _order_seed(self) -> np.int64:
         """The seed as the engine takes it, an int64."""
-        return int(np.uint64(self.seed).astype(np.int64))
+        return np.uint64(self.seed).astype(np.int64)
 
     def _advance(self, run: _Run, display: Progress) -> None:
         """One compiled call: as many steps as take about CALL_SECONDS, within what the run allows."""
@@ -342,9 +376,11 @@ class Trainer:
         self.history.cut(run.good.epoch)
         if run.good.step:
             self._fingerprint = run.fingerprint
-            if self.shuffle is True:
+            if run.orders is not None:
+                self._order[:] = run.orders[run.good.epoch]
+            elif self.shuffle:
                 draw_order(self._order, self._order_seed, run.good.epoch)
-        what = "the loss" if done >= 0 else "a parameter"
+        what = "the loss" if done >= 0 else "a parameter or a moment of the optimiser"
         raise DivergenceError(
             f"training diverged: {what} is no finite number any more at epoch {epoch}, step {step}; the network is as "
             f"it was after {run.good.updates} updates. Try a smaller learning rate, or scale the features",
@@ -471,15 +507,15 @@ def _unnamed(prefix: str, tensors: dict[str, np.ndarray], net: Network) -> Param
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
     """Lets Ctrl-C wait for the end of the block, so that nothing in it is left half done."""
-    default = signal.default_int_handler
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not default:
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
-    seen: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    seen: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, default)
+        signal.signal(signal.SIGINT, handler)
     if seen:
-        raise KeyboardInterrupt
+        handler(*seen[0])

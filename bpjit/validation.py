@@ -275,8 +275,7 @@ def batch_size(value: Any, samples: int, name: str = "batch_size") -> int:
     """
     number = integer(value, name, low=1)
     if number > samples:
-        # Level 3 is the line of the user who called the method that called this.
-        warnings.warn(f"{name} is {_show(number)} for {samples} samples: using {samples}", stacklevel=3)
+        warnings.warn(f"{name} is {_show(number)} for {samples} samples: using {samples}", stacklevel=_users_level())
     return min(number, samples)
 
 
@@ -315,6 +314,15 @@ def physical_memory() -> int:
     except (AttributeError, ValueError, OSError):
         return sys.maxsize
     return size if size > 0 else sys.maxsize
+
+
+def _users_level() -> int:
+    """The stacklevel of a warning that points at the user's line, which called into this package."""
+    package, level = os.path.dirname(__file__), 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == package:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 # Arrays

@@ -1,5 +1,6 @@
 """The command line as a user meets it: what is printed where, files, exit codes."""
 
+import errno
 import re
 import signal
 import subprocess
@@ -117,9 +118,7 @@ def test_plot_writes_a_picture(run, tmp_path):
 def test_progress_is_shown_on_standard_error(run):
     code, output, errors = run("train", "digits", "--epochs", 5)
     assert code == 0
-    assert re.search(
-        r"^epoch 5/5  loss \d\.\d+  val accuracy \d\.\d+  \S+ samples/s  in ", errors, re.MULTILINE
-    )
+    assert re.search(r"^epoch 5/5  loss \d\.\d+  val accuracy \d\.\d+  \S+ samples/s  in ", errors, re.MULTILINE)
     assert "epoch " not in output
     assert run("train", "digits", "--epochs", 5, "--no-progress")[2] == ""
 
@@ -154,10 +153,11 @@ def test_a_batch_larger_than_the_data_is_clipped_with_one_line(run):
         ("train digits --validation-fraction 1", "validation_fraction"),
         ("train digits --save no/such/folder/net", "--save"),
         ("train digits --save .", "--save"),
+        ("train digits --save /dev/null", "--save"),
         ("train digits --plot run.txt", "--plot"),
         ("train digits --no-such-option", "--no-such-option"),
         ("train", "data"),
-        ("trian digits", "'train'"),
+        ("trian digits", "'trian'"),
     ],
 )
 def test_a_wrong_option_gets_one_line_before_anything_is_computed(run, words, named):
@@ -181,6 +181,15 @@ def test_divergence_names_the_place_and_what_to_try(run, tmp_path):
     assert "epoch" in errors and "step" in errors and "--learning-rate was 1e+30" in errors
     assert "Traceback" not in errors
     assert not path.exists()
+
+
+def test_a_file_that_cannot_be_written_is_said_in_one_line(run, tmp_path, monkeypatch):
+    def full(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bpjit.Network, "save", full)
+    code, _, errors = run("train", "digits", "--epochs", 1, "--no-progress", "--save", tmp_path / "net")
+    assert (code, errors) == (1, f"bpjit: --save {tmp_path}/net could not be written: No space left on device\n")
 
 
 def test_info_names_versions_machine_and_cache(run):

@@ -33,9 +33,7 @@ def test_no_value_of_the_digits_has_changed():
     pixels = X * 16
     assert (pixels == pixels.astype(np.uint8)).all()
     stored = pixels.astype(np.uint8).tobytes() + t.astype(np.uint8).tobytes()
-    assert hashlib.sha256(stored).hexdigest() == (
-        "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
-    )
+    assert hashlib.sha256(stored).hexdigest() == ("87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826")
 
 
 def test_each_call_gives_arrays_of_its_own():

@@ -55,9 +55,7 @@ def test_a_single_epoch_can_be_seen():
     assert line.get_marker() == "o"
 
 
-@pytest.mark.parametrize(
-    ("suffix", "beginning"), [(".png", b"\x89PNG\r\n"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
-)
+@pytest.mark.parametrize(("suffix", "beginning"), [(".png", b"\x89PNG\r\n"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
 def test_the_suffix_names_the_kind_of_file(tmp_path, suffix, beginning):
     path = tmp_path / f"run{suffix}"
     plot(HISTORY, path)
@@ -79,8 +77,6 @@ def test_a_missing_matplotlib_is_named_with_what_installs_it(monkeypatch):
 
 
 def test_the_global_state_of_pyplot_is_left_alone():
-    program = (
-        "import bpjit.plots, sys; bpjit.plots.plot({'loss': [1]}); print('matplotlib.pyplot' in sys.modules)"
-    )
+    program = "import bpjit.plots, sys; bpjit.plots.plot({'loss': [1]}); print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

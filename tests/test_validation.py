@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import bpjit
 from bpjit import validation
 
 FLOAT32 = np.dtype("float32")
@@ -705,14 +706,13 @@ def test_batch_sizes():
 
 
 def test_a_batch_larger_than_the_data_is_cut_with_a_warning():
-    def method():
-        return validation.batch_size(128, 100)
-
-    with pytest.warns(UserWarning, match="batch_size is 128 for 100 samples: using 100") as caught:
-        size = method()
-    assert size == 100
-    line = linecache.getline(caught[0].filename, caught[0].lineno)
-    assert line.strip() == "size = method()"  # where the user called the method, not a line of ours
+    X, t, net = np.zeros((5, 2)), np.zeros(5, int), bpjit.Network([2, 2], seed=0)
+    with pytest.warns(UserWarning, match="batch_size is 128 for 5 samples: using 5") as caught:
+        net.fit(X, t, epochs=1, batch_size=128)
+        bpjit.Trainer(net, batch_size=128).fit(X, t, epochs=1)
+    lines = [linecache.getline(warning.filename, warning.lineno).strip() for warning in caught]
+    # Where the user called, not lines of ours.
+    assert lines == ["net.fit(X, t, epochs=1, batch_size=128)", "bpjit.Trainer(net, batch_size=128).fit(X, t, epochs=1)"]
 
 
 @pytest.mark.parametrize("sizes", [[4, 3], (4, 3), np.array([4, 3]), [np.int8(4), 3], range(4, 2, -1)])

@@ -63,7 +63,7 @@ def _steps(network, state, data, place, losses):
     """losses.size steps from `place` on, over epochs as they come; writes the loss of each, before its update.
 
     Returns the number of steps. Stops before the update of a step whose loss is not finite; returns -1 if in the end a
-    parameter is not. What it began with is kept as the last good state once its loss is known to be finite.
+    parameter or a moment is not. What it began with is kept as the last good state once its loss is known to be finite.
     """
     layers, tasks, kernels, work = network.layers, network.tasks, network.kernels[0], network.work
     theta, moments, coefficients = state.theta, state.moments, state.coefficients
@@ -90,7 +90,7 @@ def _steps(network, state, data, place, losses):
             for k in prange(tasks.size):
                 call(gradient, layers, tasks, theta, moments, work, coefficients, apply, samples, k)
         step += 1
-    return losses.size if gradient == 0 or finite(theta) else -1
+    return losses.size if gradient == 0 or (finite(theta) and finite(moments)) else -1
 
 
 @jit.inline
@@ -115,7 +115,8 @@ def keep(state):
 @jit.inline
 def finite(x):
     """Whether no number is NaN or infinite: 0 x is 0, or else NaN."""
-    total = x[0] * 0.0
+    x = jit.shaped(x, 0, x.size)
+    total = 0.0
     for k in range(x.size):
         total += x[k] * 0.0
     return total == 0.0

@@ -44,7 +44,7 @@ OPTIONS: dict[str, Any] = {
 inline = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 """For functions that become part of the kernels that call them, and are of no use to Python."""
 
-compile_lock = threading.RLock()
+_compile_lock = threading.RLock()
 _seconds_compiling = 0.0
 
 
@@ -139,10 +139,11 @@ class Kernel:
         """Address of the kernel for a dtype; compiles it, or loads it from the cache, when first asked."""
         global _seconds_compiling
         dtype = np.dtype(dtype)
-        with compile_lock:
-            if dtype not in self._addresses:
+        if dtype not in self._addresses:
+            with _compile_lock:
                 started = time.perf_counter()
-                self._addresses[dtype] = self._compile(dtype)
+                if dtype not in self._addresses:
+                    self._addresses[dtype] = self._compile(dtype)
                 _seconds_compiling += time.perf_counter() - started
         return self._addresses[dtype]
 
@@ -298,7 +299,7 @@ def prepare(dispatcher, name: str, key: Any, *args) -> None:
     global _seconds_compiling
     if config.DISABLE_JIT or (name, key) in _prepared:
         return
-    with compile_lock:
+    with _compile_lock:
         started = time.perf_counter()
         dispatcher._cache = DiskCache(name)
         dispatcher.compile(tuple(numba.typeof(a) for a in args))
@@ -309,7 +310,19 @@ def prepare(dispatcher, name: str, key: Any, *args) -> None:
 # ------------------------------------------------------------------------------------------ the threading layer
 
 _parallel_entry = threading.Lock()
-_parallel_process = 0
+_forked = False
+"""Whether this process is the child of one that had started Numba's threads: here they must not be used."""
+
+
+def _after_fork() -> None:
+    """In a child, locks may be held by threads that are not there."""
+    global _compile_lock, _parallel_entry, _forked
+    _compile_lock, _parallel_entry = threading.RLock(), threading.Lock()
+    _forked = _forked or numba.np.ufunc.parallel._is_initialized
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
@@ -319,23 +332,24 @@ def threads(count: int) -> Iterator[bool]:
     `workqueue` aborts the process when two threads enter it at once, and OpenMP kills a forked child of a process that
     has used it: one entry at a time, and none in such a child.
     """
-    global _parallel_process
-    forked = _parallel_process not in (0, os.getpid())
-    if count == 1 or config.DISABLE_JIT or forked or not _parallel_entry.acquire(blocking=False):
+    if count == 1 or config.DISABLE_JIT or _forked or not _parallel_entry.acquire(blocking=False):
         yield False
         return
+    entry = _parallel_entry
     before = numba.get_num_threads()
     try:
-        _parallel_process = os.getpid()
         if before != count:
             numba.set_num_threads(count)
         yield True
     finally:
         if before != count:
             numba.set_num_threads(before)
-        _parallel_entry.release()
+        entry.release()
 
 
 def threading_layer() -> str:
     """The name of the layer that Numba has picked: omp, tbb or workqueue."""
-    return "none" if config.DISABLE_JIT or not _parallel_process else numba.threading_layer()
+    try:
+        return "none" if config.DISABLE_JIT else numba.threading_layer()
+    except ValueError:  # no parallel region has run
+        return "none used yet"

@@ -148,7 +148,7 @@ class Model:
         )
 
 
-def draw_order(order: np.ndarray, seed: int, epoch: int) -> None:
+def draw_order(order: np.ndarray, seed: int | np.int64, epoch: int) -> None:
     """Writes the order that the engine draws for an epoch."""
     with np.errstate(over="ignore"):
         shuffle.function(order, seed, epoch)

@@ -160,18 +160,35 @@ def _launches(times, counts):
 _parallel_launches = numba.njit(nogil=True, parallel=True, **jit.OPTIONS)(_launches)
 
 
-@cache
+_launch_seconds: float | None = None
+
+
 def launch_seconds() -> float:
-    """Seconds that an empty parallel region costs here, measured once: 1 µs with OpenMP, 90 with `workqueue`."""
+    """Seconds that an empty parallel region costs here, measured once: 1 µs with OpenMP, 90 with `workqueue`.
+
+    Infinite while another thread is in a parallel region, and where none may be entered.
+    """
+    global _launch_seconds
+    if _launch_seconds is None:
+        _launch_seconds = _measured_launch()
+    return math.inf if _launch_seconds is None else _launch_seconds
+
+
+def _measured_launch() -> float | None:
     counts = np.zeros(available_cpus(), np.int64)
     jit.prepare(_parallel_launches, "plan.launches", None, 1, counts)
     best = math.inf
-    with jit.threads(len(counts)):
-        stop = time.perf_counter() + 2e-3  # where CPUs are busy with other work, launches may take milliseconds
-        while best == math.inf or time.perf_counter() < stop:
+    with jit.threads(len(counts)) as may_share:
+        if not may_share:
+            return None
+        _parallel_launches(1, counts)  # starts the threads
+        stop = time.perf_counter() + 2e-3  # where CPUs are busy with other work, a launch may take milliseconds
+        measured = 0
+        while measured < 5 or time.perf_counter() < stop:
             started = time.perf_counter()
             _parallel_launches(4, counts)
             best = min(best, (time.perf_counter() - started) / 4)
+            measured += 1
     return best
 
 
