@@ -15,6 +15,7 @@ class Case:
     sizes: tuple[int, ...]
     batch_size: int
     samples: int
+    dtype: str = "float32"
 
     @property
     def loss(self) -> str:
@@ -40,7 +41,7 @@ def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def network(case: Case) -> bpjit.Network:
-    return bpjit.Network(case.sizes, loss=case.loss, seed=0)
+    return bpjit.Network(case.sizes, loss=case.loss, dtype=case.dtype, seed=0)
 
 
 def trainer(case: Case, optimizer: str, threads: int | None = None) -> bpjit.Trainer:

@@ -95,7 +95,7 @@ class Network:
         array([[3.5]], dtype=float32)
         """
         checked = validation.parameters(parameters, sizes=self.sizes, bias=self.bias, dtype=self.dtype)
-        self._write(self._model.theta, checked)
+        self._model.write(checked)
 
     def configuration(self) -> dict[str, Any]:
         """The keyword arguments that make a network like this one, seed and initialiser left out.
@@ -111,10 +111,6 @@ class Network:
             "dtype": self.dtype.name,
             "bias": self.bias,
         }
-
-    def _write(self, theta: np.ndarray, parameters: Parameters) -> None:
-        for l, (W, b) in enumerate(parameters, start=1):
-            self._model.layout.write(theta, l, W, np.zeros(len(W)) if b is None else b)
 
     def _pairs(self, theta: np.ndarray) -> Parameters:
         return [(W, b if self.bias else None) for W, b in self._model.layout.read(theta)]

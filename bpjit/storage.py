@@ -203,6 +203,11 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     _sync(folder)
 
 
+def check_place(path: Path) -> None:
+    """Raises OSError or TypeError where `write` could not write a file of that name."""
+    _target(path)
+
+
 def _target(path: Path) -> tuple[str, int | None]:
     """The file to replace, behind all links, and its permissions if it exists."""
     target = os.path.realpath(_name(path))

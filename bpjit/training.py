@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from . import storage
 from . import validation as check
 from .engine import jit, optimizers
 from .engine.epoch import Data, Place, State
@@ -73,9 +74,9 @@ class _Run:
     """Mini-batches between two checkpoints."""
     orders: list[np.ndarray] | None
     """The order of each epoch, where the user gave them."""
-    good: _Position
-    """The position of the state that the engine keeps as the last good one."""
-    state: State
+    state: State = field(init=False)
+    good: _Position = field(init=False)
+    """The position of the last good state, which the engine keeps in state."""
     pace: Pace = field(init=False)
     free: bool = False
     """Whether one compiled call may go on through the ends of epochs."""
@@ -140,6 +141,9 @@ class Trainer:
         self.history = History()
         self._position = _Position()
         self._target = 0  # the epoch that the last fit was to reach
+        self._state: State | None = None  # with the last good state, which outlives a fit
+        self._changes = 0
+        self._good_updates = 0
         self._order = np.zeros(0, np.intp)
         self._fingerprint: int | None = None  # of the data, while an epoch is unfinished
         self._optimizer: Optimizer = optimizers.Adam()
@@ -174,7 +178,7 @@ class Trainer:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be one such as bpjit.Adam(), not {optimizer!r}")
         if type(self._optimizer) is not type(optimizer) or len(self._moments) != optimizer.moments:
-            self._moments = self.net._model.moments(optimizer.moments)
+            self._moments, self._state = self.net._model.moments(optimizer.moments), None
         self._optimizer = optimizer
 
     # ------------------------------------------------------------------------------------------------ fit
@@ -248,11 +252,12 @@ class Trainer:
         every = (
             check.integer(checkpoint_every, "checkpoint_every", low=1) if checkpoint_every is not None else sys.maxsize
         )
+        if checkpoint is not None:
+            storage.check_place(checkpoint)
         if checkpoint is None and checkpoint_every is not None:
             raise ValueError("checkpoint_every needs a file to write: give checkpoint too")
         orders = self._checked_orders(samples, target)
-        state = self.net._model.state(self.optimizer, self._moments, keep=True)
-        run = _Run(data, batch_size, target, last_update, every, orders, replace(position), state)
+        run = _Run(data, batch_size, target, last_update, every, orders)
         if position.step and (samples, run.fingerprint) != (len(self._order), self._fingerprint):
             raise ValueError(
                 f"X and t are not those that epoch {position.epoch + 1} began with, which is unfinished: "
@@ -261,7 +266,16 @@ class Trainer:
         if not position.step:
             self._order = np.arange(samples)
         run.data = data._replace(order=self._order)
+        run.state = self._kept_state()
+        run.good = replace(position, updates=self._good_updates)
         return run
+
+    def _kept_state(self) -> State:
+        """The state with its last good copy: that of the last fit, unless the parameters were changed since."""
+        if self._state is None or self._changes != self.net._model.changes:
+            self._state = self.net._model.state(self.optimizer, self._moments, keep=True)
+            self._good_updates = self._position.updates
+        return self._state._replace(settings=self.optimizer.settings())
 
     def _checked_orders(self, samples: int, target: int) -> list[np.ndarray] | None:
         """The order of each epoch where the user gave them."""
@@ -334,6 +348,7 @@ class Trainer:
         if done != count:
             self._go_back(run, count, done)
         run.good = replace(position)
+        self._good_updates, self._changes = position.updates, self.net._model.changes
         self._account(run, losses, seconds)
         run.steps = max(1, min(10 * count, int(count * self._call_seconds / max(seconds, 1e-9))))
         if position.step:
@@ -398,8 +413,6 @@ class Trainer:
 
     def checkpoint(self, path: str | PathLike[str]) -> None:
         """Writes the whole state to a file, all or nothing; a trainer resumed from it goes on with the same bits."""
-        from . import storage
-
         storage.checkpoint(self, path)
 
     @staticmethod
@@ -409,8 +422,6 @@ class Trainer:
         `fit` then goes on where the run stood: with epochs=None to what the interrupted fit was to reach. An epoch that
         was unfinished goes on only with the data it began with.
         """
-        from . import storage
-
         return storage.resume(path)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -461,7 +472,7 @@ class Trainer:
             shuffle=shuffle,
         )
         for k, moment in enumerate(trainer._moments):
-            net._write(moment, _unnamed(f"moment{k}.", tensors, net))
+            net._model.layout.write_all(moment, _unnamed(f"moment{k}.", tensors, net))
         position = configuration["position"]
         trainer._position = _Position(
             *(check.integer(position[name], name, low=0) for name in ("updates", "epoch", "step")),

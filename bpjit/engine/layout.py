@@ -201,6 +201,11 @@ class Layout:
             parameters.append((np.ascontiguousarray(W), self.bias(theta, l).copy()))
         return parameters
 
+    def write_all(self, theta: np.ndarray, parameters: list) -> None:
+        """Puts [(W, b or None), ...] into theta."""
+        for l, (W, b) in enumerate(parameters, start=1):
+            self.write(theta, l, W, np.zeros(len(W)) if b is None else b)
+
     def write(self, theta: np.ndarray, l: int, W: np.ndarray, b: np.ndarray) -> None:
         """Puts W (n_l, n_(l-1)) and b (n_l,) of layer l into theta."""
         panels = self.weight(theta, l)

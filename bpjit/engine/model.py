@@ -28,6 +28,8 @@ class Model:
         self.sizes, self.activations, self.loss, self.dtype, self.bias = sizes, activations, loss, dtype, bias
         self.layout = Layout.of(sizes, dtype, 1, bias)
         self.theta = aligned(self.layout.theta_size, dtype)
+        self.changes = 0
+        """Counts the runs and writes that have changed theta."""
         self._workspaces: list[tuple[int, Network]] = []
         self._kernel_records: dict[tuple, np.ndarray] = {}
         self._lock = threading.Lock()
@@ -51,7 +53,13 @@ class Model:
         draw: whether the engine draws the order of every epoch, or takes the one in data.
         """
         kernels = self._kernels(cost=True, apply=optimizer.update, begin=optimizer.begin, draw=draw)
+        self.changes += 1
         return self._run(kernels, state, data, place, losses, threads)
+
+    def write(self, parameters: list) -> None:
+        """Takes [(W, b or None), ...], W of shape (n_l, n_(l-1)), as the parameters."""
+        self.changes += 1
+        self.layout.write_all(self.theta, parameters)
 
     def gradient(self, data: Data, plan: Plan) -> tuple[float, np.ndarray]:
         """The loss of data and its gradient, in the layout of theta, from one mini-batch."""

@@ -47,7 +47,7 @@ def choose(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | None = N
     regions = [(2 * forward, pieces), (forward, tasks)] if training else [(forward, pieces)]
     alone = sum(flops for flops, _ in regions) / _flops_per_second(dtype)
     if alone < 10e-6:
-        return Plan(1, piece, f"a step is about {_microseconds(alone)} of work, too little to share")
+        return Plan(1, piece, f"a step is about {_duration(alone)} of work, too little to share")
     cpus = min(available_cpus(), numba.config.NUMBA_NUM_THREADS)
     most = min(cpus, limit or cpus, max(cut for _, cut in regions))
     if most == 1:
@@ -61,7 +61,7 @@ def choose(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | None = N
         return shared + len(regions) * launch_seconds()
 
     threads = min(range(2, most + 1), key=seconds)
-    work = f"a step is about {_microseconds(alone)} of work, a parallel region costs {_microseconds(launch_seconds())}"
+    work = f"a step is about {_duration(alone)} of work, a parallel region costs {_duration(launch_seconds())}"
     if alone < GAIN * seconds(threads):
         return Plan(1, piece, f"{work}: sharing would not pay")
     return Plan(threads, piece, f"{work}; {cpus} CPUs" + (f", {limit} threads allowed" if limit else ""))
@@ -104,12 +104,12 @@ class Pace:
         """The plan, or one thread where that was measured to be faster."""
         if len(self._seconds) < 2 or self._seconds[1] > self._seconds[self.plan.threads]:
             return self.plan
-        per_step = ", ".join(f"{_microseconds(self._seconds[n])} on {n}" for n in sorted(self._seconds))
+        per_step = ", ".join(f"{_duration(self._seconds[n])} on {n}" for n in sorted(self._seconds))
         return Plan(1, self.plan.piece, f"measured a step: {per_step} threads")
 
 
-def _microseconds(seconds: float) -> str:
-    return f"{seconds * 1e6:.3g} µs"
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1e6:.3g} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"
 
 
 def _flops_per_second(dtype) -> float:
@@ -200,7 +200,7 @@ def describe() -> dict[str, str]:
         "compiled for": numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1],
         "vectors": f"{width} float32 or {width // 2} float64, tiles of {tile.LARGE} × {tile.VECTORS} vectors",
         "CPUs to use": f"{available_cpus()} of {os.cpu_count()}",
-        "threading layer": f"{jit.threading_layer()}, {_microseconds(launch_seconds())} a parallel region",
+        "threading layer": f"{jit.threading_layer()}, {_duration(launch_seconds())} a parallel region",
         "compile cache": _cache_facts(),
     }
 

@@ -1,0 +1,123 @@
+"""exp, tanh and sigmoid against decimal arithmetic of 40 digits, in units in the last place."""
+
+import decimal
+import re
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from numba import njit
+
+from bpjit.engine import elementwise, jit
+
+pytestmark = [pytest.mark.variants, pytest.mark.nojit]
+
+DTYPES = ["float32", "float64"]
+
+# The table of the module's docstring is what is promised: {"exp": (float32, float64), ...}
+PROMISED = {
+    name: (int(single), int(double))
+    for name, single, double in re.findall(r"^ +(\w+) +(\d+) +(\d+) ", elementwise.__doc__, re.MULTILINE)
+}
+
+# Where the result of exp can be held by every normal number of the dtype, and so by no clamp.
+RANGE = {"float32": (-87.3, 88.3), "float64": (-708.3, 709.4)}
+
+
+@njit(**jit.OPTIONS)
+def exp(z, y):
+    for q in range(z.size):
+        y[q] = elementwise.exp(z[q])
+
+
+@njit(**jit.OPTIONS)
+def tanh(z, y):
+    for q in range(z.size):
+        y[q] = elementwise.tanh(z[q])
+
+
+@njit(**jit.OPTIONS)
+def sigmoid(z, y):
+    for q in range(z.size):
+        y[q] = elementwise.sigmoid(z[q])
+
+
+FUNCTIONS = {"exp": exp, "tanh": tanh, "sigmoid": sigmoid}
+
+
+def values(name, z):
+    y = np.empty_like(z)
+    with np.errstate(all="ignore"):  # of no effect but under NUMBA_DISABLE_JIT
+        FUNCTIONS[name](z, y)
+    return y
+
+
+def exact(name, z: float) -> Decimal:
+    """The function of the very number z. 40 digits are enough for what tanh loses by its difference near 0."""
+    z = Decimal(z)
+    if name == "exp":
+        return z.exp()
+    if name == "sigmoid":
+        return 1 / (1 + (-z).exp())
+    return ((2 * z).exp() - 1) / ((2 * z).exp() + 1)
+
+
+def units_in_the_last_place(name, z):
+    """|found - exact| for each z, in spacings of the floating-point numbers at the exact value."""
+    with decimal.localcontext(decimal.Context(prec=40)):
+        errors = []
+        for z_q, y_q in zip(z, values(name, z), strict=True):
+            wanted = exact(name, float(z_q))
+            spacing = np.spacing(np.abs(z.dtype.type(float(wanted))))
+            errors.append(float(abs(Decimal(float(y_q)) - wanted) / Decimal(float(spacing))))
+    return np.array(errors)
+
+
+def arguments(name, dtype, count):
+    """Numbers over the whole range, of every magnitude, and close to where the formulas change."""
+    low, high = RANGE[dtype]
+    draw = np.random.default_rng(5)
+    if name == "sigmoid":  # 1 + exp(-z) is to be finite
+        low, high = -high, -low
+    small = draw.choice([-1.0, 1.0], count) * 10.0 ** draw.uniform(-6, 1.3, count)
+    near = [n * np.log(2) / 2 + draw.uniform(-1e-3, 1e-3) for n in range(-25, 26)]
+    edges = [low, high, 0.625, 0.6249999, -0.625, 7.9, 7.91, 9.01, -9.01, 20.0, 1.0, -1.0, 0.0]
+    return np.concatenate([draw.uniform(low, high, count), small, near, edges]).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_as_exact_as_the_docstring_says(name, dtype):
+    errors = units_in_the_last_place(name, arguments(name, dtype, 2000))
+    assert errors.max() <= PROMISED[name][DTYPES.index(dtype)]
+
+
+def test_the_docstring_promises_for_every_function():
+    assert PROMISED.keys() == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_results_stay_finite_beyond_the_range(dtype):
+    most = np.finfo(dtype).max
+    z = np.array([-np.inf, -most, -1e4, 1e4, most, np.inf], dtype)
+    y = values("exp", z)
+    assert np.isfinite(y).all()
+    assert (y > 0).all() and (y[:3] <= 2 * np.finfo(dtype).tiny).all() and (y[3:] >= most / 4).all()
+    np.testing.assert_allclose(values("tanh", z), np.sign(z), rtol=PROMISED["tanh"][0] * np.finfo(dtype).eps)
+    y = values("sigmoid", z)
+    assert (y[:3] >= 0).all() and (y[:3] <= 8 * np.finfo(dtype).tiny).all()
+    assert (y[3:] == 1).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_nan_goes_through(name, dtype):
+    z = np.array([0.5, np.nan, -0.5] * 11, dtype)
+    assert (np.isnan(values(name, z)) == np.isnan(z)).all()
+
+
+def test_zero_and_symmetry():
+    for dtype in DTYPES:
+        z = np.linspace(0, 30, 1000).astype(dtype)
+        assert values("exp", z[:1]) == 1 and values("tanh", z[:1]) == 0 and values("sigmoid", z[:1]) == 0.5
+        np.testing.assert_array_equal(values("tanh", -z), -values("tanh", z))

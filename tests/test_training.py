@@ -1,0 +1,1061 @@
+"""Trainer: what it computes, what it leaves behind, how it stops and goes on; the same bits however it runs."""
+
+import json
+import math
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from runs import bits, classes, environment, python, state_bits
+
+import bpjit
+from bpjit import training
+from bpjit.engine import plan
+from bpjit.progress import Progress
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Threads, whose loop takes seconds to compile, are tried in processes of their own."""
+    monkeypatch.setattr(plan, "available_cpus", lambda: 1)
+
+
+@pytest.fixture
+def short_calls(monkeypatch):
+    """A compiled call makes one step or a few."""
+    monkeypatch.setattr(training, "CALL_SECONDS", 1e-7)
+
+
+def trainer(optimizer=None, seed=0, **options):
+    net = bpjit.Network([3, 4, 2], activation="tanh", seed=seed, dtype="float64")
+    return bpjit.Trainer(net, optimizer or bpjit.Adam(learning_rate=0.1), **({"batch_size": 5, "seed": 1} | options))
+
+
+def line(rate, w=0.0, dtype="float32", **options):
+    """y = w x + b with squared error: each step multiplies the error y - t by 1 - rate (x^2 + 1)."""
+    net = bpjit.Network([1, 1], loss="squared_error", dtype=dtype)
+    net.set_parameters([([[w]], [0.0])])
+    return bpjit.Trainer(net, bpjit.SGD(learning_rate=rate), **({"batch_size": 1, "seed": 0, "shuffle": False} | options))
+
+
+# What it computes, against a few lines of NumPy
+
+
+class Descent:
+    """Training of a network of tanh layers, in float64 and in the order given."""
+
+    def __init__(self, parameters, output, update):
+        self.theta = [array.astype(np.float64) for pair in parameters for array in pair]
+        self.output, self.update, self.steps = output, update, 0
+        self.m, self.v = ([np.zeros_like(array) for array in self.theta] for _ in range(2))
+
+    def forward(self, X):
+        a = [X]
+        for W, b in zip(self.theta[:-2:2], self.theta[1:-2:2], strict=True):
+            a.append(np.tanh(a[-1] @ W.T + b))
+        z = a[-1] @ self.theta[-2].T + self.theta[-1]
+        if self.output == "softmax":
+            powers = np.exp(z - z.max(axis=1, keepdims=True))
+            return a, powers / powers.sum(axis=1, keepdims=True)
+        return a, 1 / (1 + np.exp(-z)) if self.output == "sigmoid" else z
+
+    def costs(self, y, t):
+        if self.output == "softmax":
+            return -(t * np.log(y)).sum(axis=1)
+        if self.output == "sigmoid":
+            return -(t * np.log(y) + (1 - t) * np.log(1 - y)).sum(axis=1)
+        return 0.5 * ((y - t) ** 2).sum(axis=1)
+
+    def epoch(self, X, t, order, batch_size):
+        """The epoch's loss: the mean over samples, each before the update of its mini-batch."""
+        total = 0.0
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            a, y = self.forward(X[batch])
+            total += self.costs(y, t[batch]).sum()
+            delta, gradients = (y - t[batch]) / len(batch), []  # for all three pairs
+            for l in range(len(a) - 1, -1, -1):
+                gradients = [delta.T @ a[l], delta.sum(axis=0), *gradients]
+                if l:
+                    delta = (delta @ self.theta[2 * l]) * (1 - a[l] ** 2)
+            self.steps += 1
+            for theta, g, m, v in zip(self.theta, gradients, self.m, self.v, strict=True):
+                theta -= self.update(g, m, v, self.steps)
+        return total / len(order)
+
+
+def sgd(rate, momentum=0.0, nesterov=False):
+    def update(g, m, v, steps):
+        m[...] = momentum * m + g
+        return rate * (g + momentum * m if nesterov else m)
+
+    return update
+
+
+def adam(rate, beta_1=0.9, beta_2=0.999, eps=1e-8):
+    def update(g, m, v, steps):
+        m[...] = beta_1 * m + (1 - beta_1) * g
+        v[...] = beta_2 * v + (1 - beta_2) * g * g
+        return rate * (m / (1 - beta_1**steps)) / (np.sqrt(v / (1 - beta_2**steps)) + eps)
+
+    return update
+
+
+UPDATES = {
+    "SGD": (bpjit.SGD(learning_rate=0.3), sgd(0.3)),
+    "momentum": (bpjit.SGD(learning_rate=0.1, momentum=0.9), sgd(0.1, 0.9)),
+    "Nesterov": (bpjit.SGD(learning_rate=0.1, momentum=0.8, nesterov=True), sgd(0.1, 0.8, True)),
+    "Adam": (bpjit.Adam(learning_rate=0.05), adam(0.05)),
+    "Adam, other settings": (
+        bpjit.Adam(learning_rate=0.05, betas=(0.8, 0.95), eps=1e-3),
+        adam(0.05, 0.8, 0.95, 1e-3),
+    ),
+}
+LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy", "identity": "squared_error"}
+
+
+@pytest.mark.variants
+@pytest.mark.nojit
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("output", LOSSES)
+def test_epochs_are_those_of_a_few_lines_of_numpy(output, update, short_calls):
+    """In float64, where they differ by the rounding of sums in another order: 1e-16 a step, little amplified by few."""
+    optimizer, reference_update = UPDATES[update]
+    net = bpjit.Network([3, 4, 2], activation="tanh", loss=LOSSES[output], dtype="float64", seed=0)
+    reference = Descent(net.parameters(), output, reference_update)
+    X, labels = classes(17)
+    t = np.eye(2)[labels]
+    orders = [np.random.default_rng(epoch).permutation(17) for epoch in range(3)]
+    history = bpjit.Trainer(net, optimizer, batch_size=5, shuffle=orders).fit(X, t, epochs=3)  # 5, 5, 5 and 2
+    losses = [reference.epoch(X, t, order, 5) for order in orders]
+    assert history["loss"] == pytest.approx(losses, rel=1e-12)
+    for found, wanted in zip((array for pair in net.parameters() for array in pair), reference.theta, strict=True):
+        assert np.abs(found - wanted).max() < 1e-11
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8, 16, 17])
+def test_any_size_of_a_mini_batch(batch_size):
+    net = bpjit.Network([3, 4, 2], activation="tanh", dtype="float64", seed=0)
+    reference = Descent(net.parameters(), "softmax", sgd(0.1))
+    X, t = classes(17)
+    trainer = bpjit.Trainer(net, bpjit.SGD(learning_rate=0.1), batch_size=batch_size, shuffle=False)
+    history = trainer.fit(X, t, epochs=2)
+    losses = [reference.epoch(X, np.eye(2)[t], np.arange(17), batch_size) for _ in range(2)]
+    assert history["loss"] == pytest.approx(losses, rel=1e-12)
+
+
+def test_labels_and_the_same_rows_of_one_and_zero_give_the_same_bits():
+    X, t = classes()
+    one, other = trainer(), trainer()
+    one.fit(X, t, epochs=2)
+    other.fit(X, np.eye(2)[t], epochs=2)
+    assert state_bits(one) == state_bits(other)
+
+
+# The order of the samples
+
+
+@pytest.mark.nojit
+def test_without_shuffling_the_order_is_that_of_the_rows():
+    X, t = classes()
+    one, other = trainer(shuffle=False), trainer(shuffle=[np.arange(23)] * 2)
+    one.fit(X, t, epochs=2)
+    other.fit(X, t, epochs=2)
+    assert bits(one.net) == bits(other.net)
+
+
+class Order(Progress):
+    """The order in which an epoch took the samples, told by the loss of mini-batches of one sample."""
+
+    def __init__(self):
+        self.sums, self.orders = [0.0], []
+
+    def update(self, epoch, samples_done, loss):
+        self.sums.append(samples_done * loss)
+
+    def epoch_end(self, epoch, record):
+        costs = np.diff([*self.sums, record["loss"] * 40])
+        self.orders.append(np.rint(np.sqrt(2 * costs)).astype(int).tolist())
+        self.sums = [0.0]
+
+
+def orders(seed, epochs, monkeypatch):
+    """Of 40 samples: y stays 0, and the cost of sample s is s^2 / 2."""
+    monkeypatch.setattr(training._Run, "steps_now", lambda run, position: 1)
+    trainer = line(rate=1e-30, dtype="float64", seed=seed, shuffle=True)
+    seen = Order()
+    trainer.fit(np.zeros((40, 1)), np.arange(40.0), epochs=epochs, progress=seen)
+    return seen.orders
+
+
+def test_shuffled_epochs_take_each_sample_once_in_an_order_of_their_own(monkeypatch):
+    of_seed_0, again, of_seed_1 = (orders(seed, 4, monkeypatch) for seed in (0, 0, 2**64 - 1))
+    assert of_seed_0 == again
+    everything = of_seed_0 + of_seed_1
+    assert all(sorted(order) == list(range(40)) for order in everything)
+    assert len({tuple(order) for order in everything}) == 8
+    # Not a shift, nor a swap of a few: of 40 samples about one is where it was, and about one follows its neighbour.
+    assert all(sum(s == k for k, s in enumerate(order)) < 8 for order in everything)
+    assert all(sum(b - a == 1 for a, b in pairwise(order)) < 8 for order in everything)
+
+
+def test_every_place_is_as_likely_for_every_sample():
+    """Chi-squared over where sample 0 of 8 comes, in 4 000 epochs: 7 degrees of freedom, above 29 once in 10 000."""
+    from bpjit.engine.model import draw_order
+
+    order, counts = np.zeros(8, np.intp), np.zeros((8, 8))
+    for epoch in range(4000):
+        draw_order(order, np.int64(3), epoch)
+        counts[order, np.arange(8)] += 1
+    assert (((counts - 500) ** 2 / 500).sum(axis=1) < 29).all()
+
+
+def test_seeds_govern_the_order_alone():
+    X, t = classes()
+    hashes = []
+    for seed in (0, 0, 1, None, None):
+        one = trainer(seed=seed)
+        one.fit(X, t, epochs=1)
+        hashes.append(bits(one.net))
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 4
+
+
+@pytest.mark.parametrize(
+    ("orders", "error", "words"),
+    [
+        ([], ValueError, "shuffle holds 0 orders for 2 epochs"),
+        ([range(23)], ValueError, "shuffle holds 1 orders for 2 epochs"),
+        ([range(23), range(22)], ValueError, "shuffle[1] has shape (22,)"),
+        ([range(23), [*range(22), 0]], ValueError, "shuffle[1] holds sample 0 2 times"),
+        ([range(23), [*range(22), 23]], ValueError, "shuffle[1] holds 23"),
+        ([range(23), np.arange(23.0)], TypeError, "shuffle[1] holds float64"),
+    ],
+)
+def test_orders_that_are_refused(orders, error, words):
+    one = trainer(shuffle=orders)
+    before = state_bits(one)
+    with pytest.raises(error, match=re.escape(words)):
+        one.fit(*classes(), epochs=2)
+    assert state_bits(one) == before
+
+
+# Epochs, steps, history
+
+
+@pytest.mark.variants
+@pytest.mark.nojit
+def test_fit_goes_on_where_the_last_one_ended():
+    X, t = classes()
+    whole, parts = trainer(), trainer()
+    history = whole.fit(X, t, epochs=5)
+    assert parts.fit(X, t, epochs=2).epochs == 2
+    assert parts.fit(X, t, epochs=3) is parts.history is parts.net.history
+    assert state_bits(parts) == state_bits(whole)
+    assert parts.history["loss"] == history["loss"]
+    assert len(history["loss"]) == len(history["seconds"]) == 5
+
+
+@pytest.mark.nojit
+def test_the_history_counts_what_is_spent():
+    X, t = classes()
+    began = time.perf_counter()
+    history = trainer().fit(X, t, epochs=3)
+    spent = time.perf_counter() - began
+    assert set(history) == {"loss", "seconds"}
+    assert all(seconds > 0 for seconds in history["seconds"])
+    assert sum(history["seconds"]) + history.compile_seconds < spent
+    assert history.plan.threads == 1
+    assert history.plan.reason
+    assert "3 epochs" in repr(history)
+
+
+def test_max_steps():
+    X, t = classes()  # 5 mini-batches an epoch
+    one = trainer()
+    assert one.fit(X, t, epochs=3, max_steps=7).epochs == 1
+    assert one.state()[1]["position"] | {"cost": 0, "seconds": 0} == {
+        "updates": 7, "epoch": 1, "step": 2, "cost": 0, "seconds": 0
+    }  # fmt: skip
+    assert one.fit(X, t, max_steps=100).epochs == 3  # what the first fit left
+    whole = trainer()
+    whole.fit(X, t, epochs=3)
+    assert state_bits(one) == state_bits(whole)
+    assert one.fit(X, t, epochs=2, max_steps=10).epochs == 5  # exactly what is left
+
+
+def test_an_unfinished_epoch_is_finished_first_and_counts():
+    X, t = classes()
+    one, whole = trainer(), trainer()
+    one.fit(X, t, epochs=3, max_steps=7)
+    assert one.fit(X, t, epochs=1).epochs == 2
+    whole.fit(X, t, epochs=2)
+    assert state_bits(one) == state_bits(whole)
+
+
+def test_without_a_number_of_epochs_there_must_be_something_left():
+    X, t = classes()
+    one = trainer()
+    with pytest.raises(ValueError, match="epochs is None, but nothing is left to do"):
+        one.fit(X, t)
+    one.fit(X, t, epochs=1)
+    with pytest.raises(ValueError, match="nothing is left"):
+        one.fit(X, t)
+    one.fit(X, t, epochs=1, max_steps=1)
+    assert one.fit(X, t).epochs == 2
+
+
+@pytest.mark.nojit
+def test_validation():
+    (X, t), (Xv, tv) = classes(), classes(11, seed=1)
+    one = trainer()
+    history = one.fit(X, t, epochs=2, validation=(Xv, tv))
+    assert set(history) == {"loss", "seconds", "validation_loss", "validation_accuracy"}
+    assert history["validation_loss"][-1] == one.net.loss(Xv, tv)
+    assert history["validation_accuracy"][-1] == one.net.evaluate(Xv, tv)["accuracy"]
+    after_one = trainer()
+    after_one.fit(X, t, epochs=1)
+    assert history["validation_loss"][0] == after_one.net.loss(Xv, tv)
+    without = trainer()
+    without.fit(X, t, epochs=2)
+    assert bits(one.net) == bits(without.net)  # it is looked at, not learnt from
+
+
+def test_epochs_without_validation_hold_nan():
+    (X, t), watched = classes(), classes(11, seed=1)
+    one = trainer()
+    one.fit(X, t, epochs=1)
+    one.fit(X, t, epochs=1, validation=watched)
+    history = one.fit(X, t, epochs=1)
+    assert [math.isnan(loss) for loss in history["validation_loss"]] == [True, False, True]
+    assert all(len(values) == 3 for values in history.values())
+
+
+def test_validation_of_what_is_no_classifier_has_no_accuracy():
+    one = line(1e-3)
+    history = one.fit([[1.0]], [2.0], epochs=1, validation=([[1.0]], [2.0]))
+    assert set(history) == {"loss", "seconds", "validation_loss"}
+    assert history["validation_loss"][0] < history["loss"][0] == 2.0
+
+
+def test_a_batch_larger_than_the_data():
+    X, t = classes()
+    large, whole = trainer(batch_size=100), trainer(batch_size=23)
+    with pytest.warns(UserWarning, match="batch_size is 100 for 23 samples: using 23") as caught:
+        large.fit(X, t, epochs=2)
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(UserWarning, match="batch_size is 32 for 23 samples") as caught:
+        bpjit.Network([3, 2]).fit(X, t, epochs=1)
+    assert [warning.filename for warning in caught] == [__file__]
+    whole.fit(X, t, epochs=2)
+    assert bits(large.net) == bits(whole.net)
+
+
+def test_other_data_in_the_next_epoch():
+    one = trainer()
+    one.fit(*classes(), epochs=1)
+    one.fit(*classes(31, seed=1), epochs=1)
+    assert one.history.epochs == 2
+
+
+def test_another_optimizer_begins_anew_and_another_rate_goes_on():
+    X, t = classes()
+    one, other = trainer(bpjit.SGD(learning_rate=0.1, momentum=0.9)), trainer(bpjit.SGD(learning_rate=0.1, momentum=0.9))
+    for each in (one, other):
+        each.fit(X, t, epochs=1)
+    assert state_bits(one) == state_bits(other)
+    one.optimizer = bpjit.SGD(learning_rate=0.01, momentum=0.9)  # with the same velocity
+    velocity = one.state()[0]["moment0.W1"]
+    assert velocity.any() and np.array_equal(velocity, other.state()[0]["moment0.W1"])
+    one.optimizer = bpjit.Adam()
+    tensors = one.state()[0]
+    assert not tensors["moment0.W1"].any() and not tensors["moment1.W1"].any()
+    one.fit(X, t, epochs=2)
+    with pytest.raises(TypeError, match="optimizer"):
+        one.optimizer = "adam"
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_network_that_is_trained_elsewhere_meanwhile(momentum):
+    """A trainer holds no copy of the parameters."""
+    X, t = classes()
+    one = trainer(bpjit.SGD(learning_rate=0.1, momentum=momentum))
+    one.fit(X, t, epochs=1)
+    one.net.set_parameters([(np.zeros_like(W), np.zeros_like(b)) for W, b in one.net.parameters()])
+    assert one.fit(X, t, epochs=1, max_steps=1)
+    assert one.state()[1]["position"]["cost"] == pytest.approx(5 * math.log(2), rel=1e-14)
+
+
+# What is wrong gives one error, before anything changes
+
+FIT_ERRORS = [
+    ({"epochs": 0}, ValueError, "epochs must be at least 1"),
+    ({"epochs": -1}, ValueError, "epochs must be at least 1"),
+    ({"epochs": True}, TypeError, "epochs must be an integer"),
+    ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
+    ({"epochs": "3"}, TypeError, "epochs must be an integer"),
+    ({"max_steps": 0}, ValueError, "max_steps must be at least 1"),
+    ({"max_steps": True}, TypeError, "max_steps must be an integer"),
+    ({"checkpoint_every": 2}, ValueError, "checkpoint_every needs a file to write"),
+    ({"checkpoint_every": 0, "checkpoint": "run.ckpt"}, ValueError, "checkpoint_every must be at least 1"),
+    ({"checkpoint": 3}, TypeError, "path must be"),
+    ({"checkpoint": "no folder/run.ckpt"}, FileNotFoundError, "create it first"),
+    ({"checkpoint": "."}, IsADirectoryError, "folder"),
+    ({"progress": "yes"}, TypeError, "progress must be True or False"),
+    ({"validation": 0.2}, TypeError, "validation must be a pair"),
+    ({"validation": np.zeros((2, 3))}, TypeError, "validation must be a pair"),
+    ({"validation": (np.zeros((2, 4)), [0, 1])}, ValueError, "X of validation has 4 columns"),
+    ({"validation": (np.zeros((2, 3)), [0, 2])}, ValueError, "t of validation holds 2"),
+    ({"validation": (np.zeros((2, 3)), [0])}, ValueError, "t of validation has 1 rows"),
+    ({"validation": (np.full((2, 3), np.nan), [0, 1])}, ValueError, "X of validation holds nan"),
+    ({"X": np.zeros((23, 4))}, ValueError, "X has 4 columns"),
+    ({"X": np.full((23, 3), np.inf)}, ValueError, "X holds inf"),
+    ({"X": np.zeros((22, 3))}, ValueError, "t has 23 rows for 22 samples"),
+    ({"t": np.zeros(23)}, TypeError, "t holds floats"),
+    ({"t": np.full(23, 2)}, ValueError, "t holds 2"),
+    ({"t": np.full((23, 2), 0.3)}, ValueError, "t sums to 0.6"),
+]
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("fits_before", [0, 1, 2])
+@pytest.mark.parametrize(("changed", "error", "words"), FIT_ERRORS)
+def test_wrong_arguments_of_fit_change_nothing(changed, error, words, fits_before, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, t = classes()
+    one = trainer()
+    if fits_before:  # in mid-epoch, or at an epoch's end
+        one.fit(X, t, epochs=2, **({"max_steps": 7} if fits_before == 1 else {}))
+    before, entries = state_bits(one), json.dumps(dict(one.history))
+    with pytest.raises(error, match=re.escape(words)):
+        one.fit(**({"X": X, "t": t, "epochs": 2} | changed))
+    assert state_bits(one) == before
+    assert json.dumps(dict(one.history)) == entries
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"net": [3, 2]}, TypeError, "net must be a bpjit.Network, not list"),
+        ({"optimizer": "adam"}, TypeError, "optimizer must be one such as bpjit.Adam(), not 'adam'"),
+        ({"optimizer": bpjit.Adam}, TypeError, "optimizer must be one such as bpjit.Adam()"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"batch_size": True}, TypeError, "batch_size must be an integer"),
+        ({"batch_size": 32.0}, TypeError, "batch_size must be an integer"),
+        ({"batch_size": None}, TypeError, "batch_size must be an integer"),
+        ({"threads": 0}, ValueError, "threads must be at least 1"),
+        ({"threads": True}, TypeError, "threads must be an integer"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"seed": 2**64}, ValueError, "seed must be at least 0 and at most"),
+        ({"shuffle": "yes"}, TypeError, "shuffle must be True, False, or a sequence"),
+        ({"shuffle": 1}, TypeError, "shuffle must be True, False, or a sequence"),
+        ({"shuffle": None}, TypeError, "shuffle must be True, False, or a sequence"),
+    ],
+)
+def test_wrong_arguments_of_a_trainer(options, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        bpjit.Trainer(**({"net": bpjit.Network([3, 2])} | options))
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(
+    "options", [{"epochs": 0}, {"batch_size": 0}, {"threads": 0}, {"shuffle": 2}, {"optimizer": 0.1}, {"seed": -1}]
+)
+def test_wrong_arguments_of_a_networks_fit(options):
+    net = bpjit.Network([3, 2], seed=0)
+    before = bits(net)
+    with pytest.raises((ValueError, TypeError), match=next(iter(options))):
+        net.fit(*classes(), **options)
+    assert bits(net) == before
+    assert net.history is None
+
+
+# Divergence
+
+
+def test_a_step_that_throws_the_network_off():
+    """The update of step 3 overflows: its rate is 1e38, and only its sample has a gradient above 1."""
+    one = line(1e38)
+    X, t = np.array([[0.0], [0.0], [1e3], [0.0]]), np.array([0.0, 0.0, 1.0, 0.0])
+    with pytest.raises(bpjit.DivergenceError, match=r"epoch 1, step [34].*smaller learning rate") as caught:
+        one.fit(X, t, epochs=2)
+    assert isinstance(caught.value, ArithmeticError)
+    assert caught.value.epoch == 1
+    assert caught.value.step in (3, 4)  # the parameter, or the loss that it gives
+    assert math.isfinite(one.net.loss(X, t))
+    assert one.history.epochs == 0
+    one.optimizer = bpjit.SGD(learning_rate=1e-7)
+    history = one.fit(X, t)  # what was left to do
+    assert history.epochs == 2
+    assert history["loss"][1] < history["loss"][0]
+
+
+def explosion(epochs, **options):
+    """The error grows by -1e5 a step, from 1: the loss overflows float32 where it passes 1.8e19, at step 5."""
+    one = line((1e5 + 1) / 1e2, **options)  # x^2 + 1 is 100, up to rounding: x is sqrt(99)
+    return one, np.full((4 * epochs, 1), math.sqrt(99.0)), np.ones(4 * epochs)
+
+
+@pytest.mark.variants
+@pytest.mark.nojit
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"shuffle": [range(8)] * 3}])
+@pytest.mark.parametrize("stop", [None, 1, 2, 3])
+def test_the_step_of_a_divergence_and_the_state_it_leaves(stop, options):
+    one, X, t = explosion(epochs=2, **options)
+    if stop is not None:  # the step is the same however the calls are cut
+        one.fit(X, t, epochs=3, max_steps=stop)
+    with pytest.raises(bpjit.DivergenceError, match="the loss is no finite number any more at epoch 1, step 5") as caught:
+        one.fit(X, t, epochs=3)
+    assert (caught.value.epoch, caught.value.step) == (1, 5)
+    assert math.isfinite(one.net.loss(X, t))
+    assert one.history.epochs == 0
+    updates = one.state()[1]["position"]["updates"]
+    assert 0 <= updates < 4
+    if updates:
+        same, X, t = explosion(epochs=2, **options)
+        same.fit(X, t, epochs=3, max_steps=updates)
+        assert state_bits(same) == state_bits(one)
+    one.optimizer = bpjit.SGD(learning_rate=1e-3)
+    assert one.fit(X, t, epochs=1).epochs == 1
+
+
+def test_the_first_loss_is_infinite():
+    one = line(1e-3, w=1e38)
+    X, t = [[1e3], [1e3]], [0.0, 0.0]
+    with pytest.raises(bpjit.DivergenceError, match="epoch 1, step 1") as caught:
+        one.fit(X, t, epochs=2)
+    assert (caught.value.epoch, caught.value.step) == (1, 1)
+    assert one.net.parameters()[0][0] == np.float32(1e38)
+    one.net.set_parameters([([[0.0]], [0.0])])
+    one.fit(X, [1.0, 1.0], epochs=1, max_steps=1)
+
+
+def test_a_divergence_in_a_later_fit():
+    """The update that is too large is the last one of a fit, and the next fit finds out."""
+    one, X, t = explosion(epochs=2)
+    one.fit(X, t, epochs=3, max_steps=4)
+    with pytest.raises(bpjit.DivergenceError) as caught:
+        one.fit(X, t, epochs=3)
+    assert (caught.value.epoch, caught.value.step) == (1, 5)
+    assert math.isfinite(one.net.loss(X, t))
+    one.optimizer = bpjit.SGD(learning_rate=1e-3)
+    assert one.fit(X, t, epochs=1).epochs == 1
+
+
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("shuffle", [True, [np.roll(np.arange(2), k) for k in range(4)]])
+def test_a_divergence_at_the_first_step_of_an_epoch(watched, shuffle, monkeypatch):
+    """Back in the epoch before, which the history forgets, and in that epoch's order of samples."""
+    monkeypatch.setattr(training._Run, "steps_now", lambda run, position: 1)
+    X, t = np.array([[math.sqrt(99.0)], [math.sqrt(99.0)]]), np.array([1.0, 1.001])
+    one = line((1e5 + 1) / 1e2, shuffle=shuffle)
+    validation = (X[:1], t[:1]) if watched else None
+    with pytest.raises(bpjit.DivergenceError) as caught:
+        one.fit(X, t, epochs=4, validation=validation)
+    assert (caught.value.epoch, caught.value.step) == (3, 1)
+    assert one.state()[1]["position"]["updates"] == 3
+    assert one.history.epochs == 1
+    assert all(len(values) == 1 for values in one.history.values())
+    same = line((1e5 + 1) / 1e2, shuffle=shuffle)
+    same.fit(X, t, epochs=4, validation=validation, max_steps=3)
+    assert state_bits(same) == state_bits(one)
+    assert one.state()[0]["order"].tolist() == same.state()[0]["order"].tolist()
+
+
+def test_a_divergence_after_many_compiled_calls(short_calls):
+    rng = np.random.default_rng(0)
+    X, t = rng.normal(size=(200, 1)), np.zeros(200)
+    X[170] = 1e25  # x^2 overflows
+    one = line(1e-3, w=1.0)
+    with pytest.raises(bpjit.DivergenceError) as caught:
+        one.fit(X, t, epochs=1)
+    assert caught.value.epoch == 1
+    assert caught.value.step == 171
+    updates = one.state()[1]["position"]["updates"]
+    assert 0 < updates < 171
+    same = line(1e-3, w=1.0)
+    same.fit(X, t, epochs=1, max_steps=updates)
+    assert state_bits(same) == state_bits(one)
+
+
+def test_moments_that_overflow():
+    """The square of the gradient is no float32: Adam would never move this weight again, and say nothing."""
+    net = bpjit.Network([1, 1], loss="squared_error", seed=0)
+    one = bpjit.Trainer(net, bpjit.Adam(), batch_size=2)
+    with pytest.raises(bpjit.DivergenceError, match="scale the features"):
+        one.fit([[1e10], [2e10]], [1e11, 2e11], epochs=3)
+    tensors, _ = one.state()
+    assert all(np.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_a_divergence_is_known_to_other_processes():
+    error = pickle.loads(pickle.dumps(bpjit.DivergenceError("too fast", 3, 7)))
+    assert isinstance(error, bpjit.DivergenceError)
+    assert (str(error), error.epoch, error.step) == ("too fast", 3, 7)
+
+
+@pytest.mark.parametrize("seed", [2**63, 2**64 - 1])
+def test_seeds_beyond_63_bits(seed):
+    one, X, t = explosion(epochs=2, seed=seed, shuffle=True)
+    with pytest.raises(bpjit.DivergenceError):
+        one.fit(X, t, epochs=3)
+
+
+# Stop and go on: the bits of the uninterrupted run
+
+
+def interrupted_and_resumed(k, path, X, t, make, **options):
+    """Stopped after k steps, and gone on with by what the file holds."""
+    one = make()
+    one.fit(X, t, epochs=3, max_steps=k, **options)
+    one.checkpoint(path)
+    resumed = bpjit.Trainer.resume(path)
+    assert state_bits(resumed) == state_bits(one)
+    resumed.fit(X, t, **options)
+    return resumed
+
+
+OPTIMIZERS = [bpjit.Adam(learning_rate=0.1), bpjit.SGD(learning_rate=0.1, momentum=0.9, nesterov=True)]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["Adam", "Nesterov"])
+@pytest.mark.parametrize("shuffle", [True, False, "orders"])
+@pytest.mark.parametrize("watched", [False, True])
+def test_interrupted_after_any_step(optimizer, shuffle, watched, tmp_path):
+    X, t = classes(17)
+    if shuffle == "orders":
+        shuffle = [np.random.default_rng(epoch).permutation(17) for epoch in range(3)]
+    options = {"validation": classes(7, seed=1)} if watched else {}
+
+    def make():
+        return trainer(optimizer, shuffle=shuffle)
+
+    whole = make()
+    losses = whole.fit(X, t, epochs=3, **options)["loss"]
+    for k in range(1, 12):  # of 4 steps an epoch; after the twelfth nothing is left
+        resumed = interrupted_and_resumed(k, tmp_path / "run.ckpt", X, t, make, **options)
+        assert state_bits(resumed) == state_bits(whole)
+        assert resumed.history["loss"] == losses
+        if watched:
+            assert resumed.history["validation_loss"] == whole.history["validation_loss"]
+
+
+@pytest.mark.variants
+def test_interrupted_again_and_again(tmp_path):
+    X, t = classes()
+    whole, path = trainer(), tmp_path / "run.ckpt"
+    whole.fit(X, t, epochs=4)
+    one = trainer()
+    one.fit(X, t, epochs=4, max_steps=3)
+    while one.history.epochs < 4:
+        one.checkpoint(path)
+        one = bpjit.Trainer.resume(path)
+        one.fit(X, t, max_steps=3)
+    assert state_bits(one) == state_bits(whole)
+
+
+def test_a_resumed_trainer_is_like_the_first_in_all(tmp_path):
+    X, t = classes()
+    orders = [np.random.default_rng(epoch).permutation(23) for epoch in range(4)]
+    one = trainer(bpjit.Adam(learning_rate=0.1, betas=(0.8, 0.9)), batch_size=7, threads=3, shuffle=orders, seed=2**64 - 1)
+    one.fit(X, t, epochs=4, max_steps=6, validation=(X, t))
+    one.checkpoint(tmp_path / "run.ckpt")
+    resumed = bpjit.Trainer.resume(tmp_path / "run.ckpt")
+    for name in ("optimizer", "batch_size", "threads", "seed"):
+        assert getattr(resumed, name) == getattr(one, name)
+    assert all(np.array_equal(a, b) for a, b in zip(resumed.shuffle, orders, strict=True))
+    assert resumed.net.configuration() == one.net.configuration()
+    assert resumed.net.seed == one.net.seed
+    assert dict(resumed.history) == dict(one.history)
+    assert resumed.net.history is resumed.history
+
+
+def test_an_unfinished_epoch_goes_on_with_its_own_data(tmp_path):
+    X, t = classes()
+    one = trainer()
+    one.fit(X, t, epochs=3, max_steps=7)
+    one.checkpoint(tmp_path / "run.ckpt")
+    resumed = bpjit.Trainer.resume(tmp_path / "run.ckpt")
+    other_X, other_t = X.copy(), t.copy()
+    other_X[20, 2] = np.nextafter(other_X[20, 2], 9)
+    other_t[3] = 1 - other_t[3]
+    for each in (one, resumed):
+        before = state_bits(each)
+        for data in ((other_X, t), (X, other_t), (X[::-1], t[::-1]), (X[:-1], t[:-1]), classes(seed=5)):
+            with pytest.raises(ValueError, match="not those that epoch 2 began with"):
+                each.fit(*data)
+        assert state_bits(each) == before
+    resumed.fit(X.copy(), t.copy(), epochs=1)  # the same numbers elsewhere in memory
+    resumed.fit(other_X, other_t, epochs=1)  # from an epoch's end on, any
+
+
+def test_checkpoints_while_it_trains(tmp_path, short_calls):
+    X, t = classes()
+    path, seen = tmp_path / "run.ckpt", []
+
+    class Watching(Progress):
+        def update(self, epoch, samples_done, loss):
+            self.look()
+
+        def epoch_end(self, epoch, record):
+            self.look()
+
+        def look(self):
+            if path.exists():
+                seen.append(bpjit.Trainer.resume(path).state()[1]["position"]["updates"])
+
+    trainer().fit(X, t, epochs=2, checkpoint=path)
+    assert bpjit.Trainer.resume(path).history.epochs == 2
+    path.unlink()
+    trainer().fit(X, t, epochs=3, checkpoint=path, progress=Watching())
+    assert set(seen) == {5, 10}
+    path.unlink()
+    seen.clear()
+    one = trainer()
+    one.fit(X, t, epochs=3, checkpoint=path, checkpoint_every=2, progress=Watching())
+    assert set(seen) >= {2, 4, 6, 8, 12}
+    assert state_bits(bpjit.Trainer.resume(path)) == state_bits(one)
+
+
+KILLED = """
+import os, signal, sys
+import bpjit, runs
+from bpjit.progress import Progress
+
+class Killing(Progress):
+    def update(self, epoch, samples_done, loss):
+        if epoch == 3 and samples_done >= 300:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+X, t = runs.classes(640, 6, 3)
+net = bpjit.Network([6, 20, 3], seed=0)
+trainer = bpjit.Trainer(net, bpjit.Adam(learning_rate=0.01), batch_size=32, seed=5)
+trainer.fit(X, t, epochs=4, checkpoint=sys.argv[1], checkpoint_every=3, progress=Killing())
+"""
+
+
+def test_killed_in_mid_epoch_and_resumed_in_another_process(tmp_path):
+    path = tmp_path / "run.ckpt"
+    tests = os.path.dirname(__file__)
+    command = [sys.executable, "-c", f"import sys; sys.path.append({tests!r})\n{KILLED}", path]
+    assert subprocess.run(command, env=environment(), timeout=120).returncode == -signal.SIGKILL
+    resumed = bpjit.Trainer.resume(path)
+    position = resumed.state()[1]["position"]
+    assert (position["epoch"], position["step"]) == (2, 8)  # 48 updates, of 20 an epoch
+    X, t = classes(640, 6, 3)
+    resumed.fit(X, t)
+    whole = bpjit.Trainer(
+        bpjit.Network([6, 20, 3], seed=0), bpjit.Adam(learning_rate=0.01), batch_size=32, seed=5
+    )
+    whole.fit(X, t, epochs=4)
+    assert state_bits(resumed) == state_bits(whole)
+    assert resumed.history["loss"] == whole.history["loss"]
+
+
+# Ctrl-C
+
+INTERRUPTED = """
+import json, os, sys, time
+import bpjit, runs
+from bpjit.progress import Progress
+
+class Ready(Progress):
+    said = False
+    def update(self, *_):
+        if not self.said:
+            print("ready", flush=True)
+        self.said = True
+
+X, t = runs.classes(20_000, 40, 10)
+options = {"validation": (X[:500], t[:500])} if sys.argv[1] == "watched" else {}
+
+def make():
+    return bpjit.Trainer(bpjit.Network([40, 60, 10], seed=0), batch_size=16, seed=0, threads=1)
+
+trainer = make()
+try:
+    trainer.fit(X, t, epochs=10**6, progress=Ready(), **options)
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+position = trainer.state()[1]["position"]
+same = make()
+same.fit(X, t, epochs=10**6, max_steps=position["updates"], **options)
+assert runs.state_bits(trainer) == runs.state_bits(same)
+assert trainer.history.epochs == position["epoch"] == len(trainer.net.history["seconds"])
+assert trainer.net.evaluate(X, t)["accuracy"] > 0.3
+trainer.fit(X, t, max_steps=10)
+print(position["updates"])
+"""
+
+
+@pytest.mark.parametrize("watched", ["watched", "alone"])
+def test_ctrl_c_ends_a_fit_within_a_second(watched):
+    tests = os.path.dirname(__file__)
+    command = [sys.executable, "-c", f"import sys; sys.path.append({tests!r})\n{INTERRUPTED}", watched]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.3)
+            sent = time.monotonic()  # one clock for all processes
+            process.send_signal(signal.SIGINT)
+            ended = float(process.stdout.readline())
+            updates = int(process.stdout.readline())
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+    assert ended - sent < 1.0
+    assert updates > 0
+
+
+def test_ctrl_c_at_any_moment_leaves_whole_steps(short_calls):
+    """Every call that a progress display gets is a moment between two of the trainer's own lines."""
+    X, t = classes()
+
+    class Interrupting(Progress):
+        def __init__(self, call):
+            self.left = call
+
+        def tick(self, *_):
+            self.left -= 1
+            if not self.left:
+                signal.raise_signal(signal.SIGINT)
+
+        update = epoch_end = tick
+
+    for call in range(1, 12):
+        one = trainer()
+        with pytest.raises(KeyboardInterrupt):
+            one.fit(X, t, epochs=3, progress=Interrupting(call))
+        position = one.state()[1]["position"]
+        assert one.history.epochs == position["epoch"]
+        same = trainer()
+        same.fit(X, t, epochs=3, max_steps=position["updates"])
+        assert state_bits(one) == state_bits(same)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if position["epoch"] < 3:
+            one.fit(X, t)
+
+
+def test_a_program_that_handles_ctrl_c_itself(short_calls):
+    """Its handler is called once the step is whole, and stays."""
+    X, t = classes()
+    one, calls = trainer(), []
+
+    class Stop(Exception):
+        pass
+
+    def handler(number, frame):
+        calls.append(number)
+        raise Stop
+
+    class Interrupting(Progress):
+        def update(self, epoch, samples_done, loss):
+            signal.raise_signal(signal.SIGINT)
+            calls.append("update")
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(Stop):
+            one.fit(X, t, epochs=3, progress=Interrupting())
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert calls == ["update", signal.SIGINT]
+    same = trainer()
+    same.fit(X, t, epochs=3, max_steps=one.state()[1]["position"]["updates"])
+    assert state_bits(one) == state_bits(same)
+
+
+# Progress
+
+
+class Recording(Progress):
+    """Writes down what it is told, and raises at one of the calls if asked to."""
+
+    def __init__(self, failing=None):
+        self.calls, self.failing = [], failing
+
+    def note(self, name, *arguments):
+        self.calls.append((name, *arguments))
+        if name == self.failing:
+            raise RuntimeError(name)
+
+    def start(self, *arguments, **options):
+        self.note("start", arguments, options)
+
+    def compiling(self):
+        self.note("compiling")
+        return super().compiling()
+
+    def update(self, epoch, samples_done, loss):
+        self.note("update", epoch, samples_done, loss)
+
+    def epoch_end(self, epoch, record):
+        self.note("epoch_end", epoch, dict(record))
+
+    def finish(self):
+        self.note("finish")
+
+
+def test_what_a_progress_display_is_told(short_calls):
+    X, t = classes()
+    seen = Recording()
+    one = trainer()
+    history = one.fit(X, t, epochs=2, validation=(X, t), progress=seen)
+    names = [call[0] for call in seen.calls]
+    assert names[:2] == ["compiling", "start"]
+    assert names[-1] == "finish" and names.count("finish") == 1
+    _, (epochs, samples, batch_size), options = seen.calls[1]
+    assert (epochs, samples, batch_size, options["done"], options["samples_done"]) == (2, 23, 5, 0, 0)
+    assert options["plan"].threads == 1
+    assert [call[1:] for call in seen.calls if call[0] == "epoch_end"] == [
+        (epoch + 1, {name: values[epoch] for name, values in history.items()}) for epoch in range(2)
+    ]
+    updates = [call[1:] for call in seen.calls if call[0] == "update"]
+    assert {samples for _, samples, _ in updates} <= {5, 10, 15, 20}
+    assert [place for *place, _ in updates] == sorted(place for *place, _ in updates)
+    assert all(0 < loss < 10 for *_, loss in updates)
+    one.fit(X, t, epochs=2, max_steps=3)
+    seen = Recording()
+    one.fit(X, t, progress=seen)
+    _, (epochs, *_), options = seen.calls[1]
+    assert (epochs, options["done"], options["samples_done"]) == (4, 2, 15)
+
+
+@pytest.mark.parametrize("failing", ["compiling", "start", "update", "epoch_end", "finish"])
+def test_a_progress_display_that_raises_leaves_whole_steps(failing, short_calls):
+    X, t = classes()
+    one, whole, seen = trainer(), trainer(), Recording(failing)
+    with pytest.raises(RuntimeError, match=failing):
+        one.fit(X, t, epochs=3, progress=seen)
+    assert seen.calls[-1][0] == "finish"
+    updates = one.state()[1]["position"]["updates"]
+    assert updates == (0 if failing in ("compiling", "start") else updates)
+    if updates:
+        same = trainer()
+        same.fit(X, t, epochs=3, max_steps=updates)
+        assert state_bits(one) == state_bits(same)
+    whole.fit(X, t, epochs=3)
+    if failing != "finish":
+        one.fit(X, t)
+    assert state_bits(one) == state_bits(whole)
+
+
+# The same bits on any number of threads
+
+THREADS = """
+import ctypes, dataclasses, sys
+import numba
+import numpy as np
+import bpjit, runs
+from numba import types
+from bpjit.engine import activations, jit, plan
+
+# A plan that takes as many threads as it may, and does not measure whether that was wise.
+plan.available_cpus = lambda: 7
+plan.launch_seconds = lambda: 0.0
+plan.Pace.took = lambda *_: None
+
+# Layers of very different widths, so that a worker is in one layer while another is in the next.
+SIZES = [70, 140, 20, 90, 10]
+X, t = runs.classes(900, 70, 10)
+
+
+def trained(threads, optimizer, dtype="float32", epochs=3):
+    net = bpjit.Network(SIZES, seed=0, dtype=dtype)
+    trainer = bpjit.Trainer(net, optimizer, batch_size=500, seed=0, threads=threads)  # 500 and 400
+    history = trainer.fit(X, t, epochs=epochs)
+    assert history.plan.threads == threads, (threads, history.plan)
+    return runs.state_bits(trainer)
+
+
+for dtype in ("float32", "float64") if sys.argv[1] == "both" else ("float32",):
+    for optimizer in (bpjit.SGD(learning_rate=0.1), bpjit.Adam()):
+        hashes = [trained(threads, optimizer, dtype) for threads in (1, 2, 3, 7)]
+        assert len(set(hashes)) == 1, hashes
+
+# Who works: kernels of the run that write down the system's number of the thread which runs them.
+gettid = ctypes.CDLL(None).gettid
+gettid.argtypes, gettid.restype = [], ctypes.c_int
+SEEN = np.zeros((2, 1 << 22), np.int64)  # as many as the system can count
+
+
+@numba.extending.intrinsic
+def pointer(typingctx, address):
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.voidptr(types.intp), codegen
+
+
+def watched(k, parameters, body):
+    place, row = SEEN[k].ctypes.data, SEEN.shape[1]
+
+    @numba.njit
+    def note():
+        numba.carray(pointer(place), (row,), np.int64)[gettid()] += 1
+
+    compiled = numba.cfunc(types.void(*parameters))(body(note))
+
+    class Kernel:
+        def address(self, dtype):
+            return compiled.address
+
+    return Kernel()
+
+
+def relu(note):
+    def sigma(z, a):
+        note()
+        a[:] = np.maximum(z, np.float32(0))
+    return sigma
+
+
+def descent(note):
+    def update(theta, moments, start, gradient, coefficients):
+        note()
+        for k in range(gradient.size):
+            theta[start + k] -= coefficients[0] * gradient[k]
+    return update
+
+
+VECTOR, MATRIX = jit.vector(types.float32), jit.matrix(types.float32)
+activations.ACTIVATIONS["relu"] = dataclasses.replace(
+    activations.ACTIVATIONS["relu"], sigma=watched(0, (MATRIX, MATRIX), relu)
+)
+
+
+class Watched(bpjit.SGD):
+    update = watched(1, (VECTOR, MATRIX, types.intp, VECTOR, VECTOR), descent)
+
+
+for threads in (1, 2, 7):
+    SEEN[:] = 0
+    trained(threads, Watched(learning_rate=0.1), epochs=1)
+    print(threads, *(np.count_nonzero(row) for row in SEEN))
+print(numba.threading_layer())
+"""
+
+
+@pytest.mark.parametrize(("layer", "dtypes"), [("default", "both"), ("workqueue", "one")])
+def test_the_same_bits_on_any_number_of_threads(layer, dtypes):
+    tests = os.path.dirname(__file__)
+    program = f"import sys; sys.path.append({tests!r})\n{THREADS}"
+    *workers, found = python(
+        program, dtypes, NUMBA_NUM_THREADS="8", NUMBA_THREADING_LAYER=layer, OMP_WAIT_POLICY="passive"
+    )
+    assert layer in ("default", found)
+    seen = {threads: counts for threads, *counts in (map(int, row.split()) for row in workers)}
+    assert seen[1] == [1, 1]
+    assert seen[2] == [2, 2]  # of pieces of the mini-batch, and of pieces of the gradient
+    assert all(2 < count <= 7 for count in seen[7])
