@@ -198,7 +198,7 @@ class Layout:
         for l in range(1, len(self.layers)):
             panels = self.weight(theta, l)
             W = panels.transpose(0, 2, 1).reshape(-1, panels.shape[1])[: self.layers[l].units]
-            parameters.append((np.ascontiguousarray(W), self.bias(theta, l).copy()))
+            parameters.append((np.array(W, order="C"), self.bias(theta, l).copy()))
         return parameters
 
     def write_all(self, theta: np.ndarray, parameters: list) -> None:
