@@ -1,17 +1,11 @@
 """Trainer: mini-batches in their order, the optimiser's state, validation, history, and where a run stands."""
 
 import math
-import signal
 import sys
-import threading
 import time
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from os import PathLike
-from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -26,6 +20,7 @@ from .engine.plan import Pace
 from .history import History
 from .network import Network, Parameters
 from .progress import Progress, reporter
+from .run import Position, Run, interrupts_wait
 
 CALL_SECONDS = 0.05
 """Length of a compiled call: Ctrl-C, progress and checkpoints wait for its end."""
@@ -43,63 +38,6 @@ class DivergenceError(ArithmeticError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.epoch, self.step)
-
-
-@dataclass
-class _Position:
-    """Where a run stands, between two mini-batches."""
-
-    updates: int = 0
-    epoch: int = 0
-    """Epochs complete."""
-    step: int = 0
-    """Steps done in the epoch at hand,"""
-    cost: float = 0.0
-    """the sum of their costs over samples,"""
-    seconds: float = 0.0
-    """and their time."""
-
-
-@dataclass
-class _Run:
-    """What one call of fit works with."""
-
-    data: Data
-    batch_size: int
-    target: int
-    """The epoch to reach,"""
-    last_update: float
-    """and the number of updates to stop at."""
-    every: int
-    """Mini-batches between two checkpoints."""
-    orders: list[np.ndarray] | None
-    """The order of each epoch, where the user gave them."""
-    state: State = field(init=False)
-    good: _Position = field(init=False)
-    """The position of the last good state, which the engine keeps in state."""
-    pace: Pace = field(init=False)
-    free: bool = False
-    """Whether one compiled call may go on through the ends of epochs."""
-    steps: int = 1
-    """Steps that take about CALL_SECONDS."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return -(-len(self.data.X) // self.batch_size)
-
-    def steps_now(self, position: _Position) -> int:
-        """How many steps the next compiled call makes."""
-        left = (self.target - position.epoch if self.free else 1) * self.steps_per_epoch - position.step
-        to_checkpoint = self.every - position.updates % self.every
-        return int(min(self.steps, left, to_checkpoint, self.last_update - position.updates))
-
-    @cached_property
-    def fingerprint(self) -> int:
-        """A checksum of the data: an epoch goes on only with the data that it began with."""
-        checksum = 0
-        for array in (self.data.X, self.data.labels, self.data.targets):
-            checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
-        return checksum
 
 
 class Trainer:
@@ -139,7 +77,7 @@ class Trainer:
         self._shuffle = _orders(shuffle)
         self.threads = check.threads(threads)
         self.history = History()
-        self._position = _Position()
+        self._position = Position()
         self._target = 0  # the epoch that the last fit was to reach
         self._state: State | None = None  # with the last good state, which outlives a fit
         self._changes = 0
@@ -217,7 +155,7 @@ class Trainer:
             self._start(run, display)
             while self._position.epoch < run.target and self._position.updates < run.last_update:
                 before = self._position.epoch
-                with _interrupts_wait():
+                with interrupts_wait():
                     self._advance(run, display)
                 if self._position.epoch > before and watched is not None:
                     self.history.amend(self._scores(watched))
@@ -238,7 +176,7 @@ class Trainer:
         max_steps: int | None,
         checkpoint: Any,
         checkpoint_every: int | None,
-    ) -> _Run:
+    ) -> Run:
         """The run that these arguments of fit ask for; raises before anything has changed."""
         data, position = self.net._data(X, t), self._position
         samples = len(data.X)
@@ -249,15 +187,15 @@ class Trainer:
         last_update: float = math.inf
         if max_steps is not None:
             last_update = position.updates + check.integer(max_steps, "max_steps", low=1)
-        every = (
-            check.integer(checkpoint_every, "checkpoint_every", low=1) if checkpoint_every is not None else sys.maxsize
-        )
+        every = sys.maxsize
+        if checkpoint_every is not None:
+            every = check.integer(checkpoint_every, "checkpoint_every", low=1)
+            if checkpoint is None:
+                raise ValueError("checkpoint_every needs a file to write: give checkpoint too")
         if checkpoint is not None:
             storage.check_place(checkpoint)
-        if checkpoint is None and checkpoint_every is not None:
-            raise ValueError("checkpoint_every needs a file to write: give checkpoint too")
         orders = self._checked_orders(samples, target)
-        run = _Run(data, batch_size, target, last_update, every, orders)
+        run = Run(data, batch_size, target, last_update, every, orders)
         if position.step and (samples, run.fingerprint) != (len(self._order), self._fingerprint):
             raise ValueError(
                 f"X and t are not those that epoch {position.epoch + 1} began with, which is unfinished: "
@@ -295,7 +233,7 @@ class Trainer:
         X, t = validation
         return self.net._data(X, t, names=("X of validation", "t of validation"))
 
-    def _compile(self, run: _Run) -> None:
+    def _compile(self, run: Run) -> None:
         before = jit.seconds_compiling()
         plan = self.net._plan(run.batch_size, self.threads, training=True)
         run.pace = Pace(plan)
@@ -303,7 +241,7 @@ class Trainer:
         self.history.compile_seconds += jit.seconds_compiling() - before
         self.history.plan = plan
 
-    def _start(self, run: _Run, display: Progress) -> None:
+    def _start(self, run: Run, display: Progress) -> None:
         position = self._position
         display.start(
             run.target,
@@ -314,7 +252,7 @@ class Trainer:
             samples_done=position.step * run.batch_size,
         )
 
-    def _place(self, run: _Run) -> Place:
+    def _place(self, run: Run) -> Place:
         position = self._position
         return Place(
             self._order_seed, position.epoch, position.step, position.updates, run.batch_size, run.pace.plan.piece
@@ -331,7 +269,7 @@ class Trainer:
         """The seed as the engine takes it, an int64."""
         return np.uint64(self.seed).astype(np.int64)
 
-    def _advance(self, run: _Run, display: Progress) -> None:
+    def _advance(self, run: Run, display: Progress) -> None:
         """One compiled call: as many steps as take about CALL_SECONDS, within what the run allows."""
         position = self._position
         if run.orders is not None and position.step == 0:
@@ -358,7 +296,7 @@ class Trainer:
         else:
             self._fingerprint = None
 
-    def _account(self, run: _Run, losses: np.ndarray, seconds: float) -> None:
+    def _account(self, run: Run, losses: np.ndarray, seconds: float) -> None:
         """Moves on by losses.size steps; an epoch that they complete enters the history."""
         position, per_epoch = self._position, run.steps_per_epoch
         share = seconds / len(losses)
@@ -378,7 +316,7 @@ class Trainer:
                 self.history.append({"loss": position.cost / len(run.data.X), "seconds": position.seconds})
                 position.epoch, position.step, position.cost, position.seconds = position.epoch + 1, 0, 0.0, 0.0
 
-    def _go_back(self, run: _Run, count: int, done: int) -> NoReturn:
+    def _go_back(self, run: Run, count: int, done: int) -> NoReturn:
         """Restores the last good state and raises DivergenceError."""
         position = self._position
         steps = position.step + (done if done >= 0 else count - 1)
@@ -474,7 +412,7 @@ class Trainer:
         for k, moment in enumerate(trainer._moments):
             net._model.layout.write_all(moment, _unnamed(f"moment{k}.", tensors, net))
         position = configuration["position"]
-        trainer._position = _Position(
+        trainer._position = Position(
             *(check.integer(position[name], name, low=0) for name in ("updates", "epoch", "step")),
             *(check.real(position[name], name, low=0) for name in ("cost", "seconds")),
         )
@@ -513,20 +451,3 @@ def _unnamed(prefix: str, tensors: dict[str, np.ndarray], net: Network) -> Param
     layers = range(1, len(net.sizes))
     pairs = [(tensors.pop(f"{prefix}W{l}"), tensors.pop(f"{prefix}b{l}") if net.bias else None) for l in layers]
     return check.parameters(pairs, sizes=net.sizes, bias=net.bias, dtype=net.dtype, name=f"{prefix}parameters")
-
-
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Lets Ctrl-C wait for the end of the block, so that nothing in it is left half done."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    seen: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if seen:
-        handler(*seen[0])

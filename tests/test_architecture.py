@@ -24,7 +24,7 @@ FLOORS = [
     {"bpjit.engine.epoch", "bpjit.engine.model", "bpjit.engine.plan"},
     {"bpjit.initializers"},
     {"bpjit.network"},
-    {"bpjit.training", "bpjit.history", "bpjit.storage", "bpjit.progress"},
+    {"bpjit.training", "bpjit.run", "bpjit.history", "bpjit.storage", "bpjit.progress"},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
     {"bpjit.cli", "bpjit.__main__"},

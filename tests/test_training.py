@@ -189,7 +189,7 @@ class Order(Progress):
 
 def orders(seed, epochs, monkeypatch):
     """Of 40 samples: y stays 0, and the cost of sample s is s^2 / 2."""
-    monkeypatch.setattr(training._Run, "steps_now", lambda run, position: 1)
+    monkeypatch.setattr(training.Run, "steps_now", lambda run, position: 1)
     trainer = line(rate=1e-30, dtype="float64", seed=seed, shuffle=True)
     seen = Order()
     trainer.fit(np.zeros((40, 1)), np.arange(40.0), epochs=epochs, progress=seen)
@@ -556,7 +556,7 @@ def test_a_divergence_in_a_later_fit():
 @pytest.mark.parametrize("shuffle", [True, [np.roll(np.arange(2), k) for k in range(4)]])
 def test_a_divergence_at_the_first_step_of_an_epoch(watched, shuffle, monkeypatch):
     """Back in the epoch before, which the history forgets, and in that epoch's order of samples."""
-    monkeypatch.setattr(training._Run, "steps_now", lambda run, position: 1)
+    monkeypatch.setattr(training.Run, "steps_now", lambda run, position: 1)
     X, t = np.array([[math.sqrt(99.0)], [math.sqrt(99.0)]]), np.array([1.0, 1.001])
     one = line((1e5 + 1) / 1e2, shuffle=shuffle)
     validation = (X[:1], t[:1]) if watched else None

@@ -1,0 +1,89 @@
+"""One call of fit: what it works with, where it stands, and how Ctrl-C waits for a compiled call."""
+
+import signal
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import FrameType
+
+import numpy as np
+
+from .engine.epoch import Data, State
+from .engine.plan import Pace
+
+
+@dataclass
+class Position:
+    """Where a run stands, between two mini-batches."""
+
+    updates: int = 0
+    epoch: int = 0
+    """Epochs complete."""
+    step: int = 0
+    """Steps done in the epoch at hand,"""
+    cost: float = 0.0
+    """the sum of their costs over samples,"""
+    seconds: float = 0.0
+    """and their time."""
+
+
+@dataclass
+class Run:
+    """What one call of fit works with."""
+
+    data: Data
+    batch_size: int
+    target: int
+    """The epoch to reach,"""
+    last_update: float
+    """and the number of updates to stop at."""
+    every: int
+    """Mini-batches between two checkpoints."""
+    orders: list[np.ndarray] | None
+    """The order of each epoch, where the user gave them."""
+    state: State = field(init=False)
+    good: Position = field(init=False)
+    """The position of the last good state, which the engine keeps in state."""
+    pace: Pace = field(init=False)
+    free: bool = False
+    """Whether one compiled call may go on through the ends of epochs."""
+    steps: int = 1
+    """Steps that take about as long as a compiled call may."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.data.X) // self.batch_size)
+
+    def steps_now(self, position: Position) -> int:
+        """How many steps the next compiled call makes."""
+        left = (self.target - position.epoch if self.free else 1) * self.steps_per_epoch - position.step
+        to_checkpoint = self.every - position.updates % self.every
+        return int(min(self.steps, left, to_checkpoint, self.last_update - position.updates))
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """A checksum of the data: an epoch goes on only with the data that it began with."""
+        checksum = 0
+        for array in (self.data.X, self.data.labels, self.data.targets):
+            checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
+        return checksum
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Lets Ctrl-C wait for the end of the block, so that nothing in it is left half done."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    seen: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if seen:
+        handler(*seen[0])
