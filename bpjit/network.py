@@ -122,12 +122,7 @@ class Network:
 
         Raises ValueError or TypeError for an X that is not finite numbers of that many columns.
         """
-        X = self._features(X)
-        y = np.empty((len(X), self.sizes[-1]), self.dtype)
-        batch_size = min(len(X), PREDICT_BATCH)
-        for part in self._parts(self._data(X, y=y)):
-            self._model.predict(part, batch_size, self._plan(batch_size))
-        return y
+        return self._predict(self._data(X))
 
     def classify(self, X: Any) -> np.ndarray:
         """Class labels (S,) for the rows of X: the most probable class; with one output, whether y reaches 1/2;
@@ -137,7 +132,16 @@ class Network:
         """
         if not self._is_classifier:
             raise ValueError(f"classify needs a classifier, but the loss is {self.loss_name!r}: use predict")
-        y = self.predict(X)
+        return self._labels(self.predict(X))
+
+    def _predict(self, data: Data, threads: int | None = None) -> np.ndarray:
+        y = np.empty((len(data.X), self.sizes[-1]), self.dtype)
+        batch_size = min(len(y), PREDICT_BATCH)
+        for part in self._parts(data._replace(y=y)):
+            self._model.predict(part, batch_size, self._plan(batch_size, threads))
+        return y
+
+    def _labels(self, y: np.ndarray) -> np.ndarray:
         if self.loss_name == "cross_entropy" and self.sizes[-1] > 1:
             return y.argmax(axis=1)
         labels = (y >= 0.5).astype(np.int64)
@@ -149,8 +153,7 @@ class Network:
         X is (S, n_0); t holds labels (S,) or rows (S, n_L), as the loss takes them. Raises ValueError or TypeError for
         data that do not fit.
         """
-        data = self._data(X, t)
-        return self._loss(data)
+        return self._loss(self._data(X, t))
 
     def evaluate(self, X: Any, t: Any, metrics: str | Iterable[str] = ("accuracy",)) -> dict[str, float]:
         """{metric: score} for "loss", "accuracy" (classifiers: share of samples, all outputs right) or "r2".
@@ -162,6 +165,17 @@ class Network:
         data = self._data(X, t)
         scores = {"loss": self._loss, "accuracy": self._accuracy, "r2": self._r2}
         return {name: scores[name](data) for name in names}
+
+    def _scores(self, data: Data, threads: int | None) -> dict[str, float]:
+        """What the history has of a validation set."""
+        scores = {"validation_loss": self._loss(data, threads)}
+        if self._is_classifier:
+            scores["validation_accuracy"] = self._accuracy(data, threads)
+        return scores
+
+    def _shares(self, data: Data, threads: int | None) -> bool:
+        """Whether the scores of these data are computed on several threads."""
+        return self._plan(min(len(data.X), PREDICT_BATCH), threads).threads > 1
 
     def gradients(self, X: Any, t: Any) -> Parameters:
         """[(dC/dW^1, dC/db^1), ..., (dC/dW^L, dC/db^L)] for the rows of X (E8, E9), shaped like `parameters`."""
@@ -219,7 +233,7 @@ class Network:
     def _features(self, X: Any, name: str = "X") -> np.ndarray:
         return _writable(validation.features(X, dtype=self.dtype, columns=self.sizes[0], name=name))
 
-    def _data(self, X: Any, t: Any = None, y: np.ndarray | None = None, names: tuple[str, str] = ("X", "t")) -> Data:
+    def _data(self, X: Any, t: Any = None, names: tuple[str, str] = ("X", "t")) -> Data:
         """X and t as the engine takes them, checked."""
         X = self._features(X, names[0])
         labels, targets = np.zeros(0, np.intp), np.zeros((0, self.sizes[-1]), self.dtype)
@@ -231,16 +245,16 @@ class Network:
                 labels = _writable(t.astype(np.intp, copy=False))
             else:
                 targets = _writable(t)
-        return Data(X, labels, targets, np.arange(len(X)), np.zeros((0, 0), self.dtype) if y is None else y)
+        return Data(X, labels, targets, np.arange(len(X)), np.zeros((0, 0), self.dtype))
 
     def _plan(self, batch_size: int, limit: int | None = None, training: bool = False) -> plan.Plan:
         return plan.choose(self.sizes, batch_size, self.dtype, limit, training)
 
-    def _loss(self, data: Data) -> float:
+    def _loss(self, data: Data, threads: int | None = None) -> float:
         batch_size = min(len(data.X), PREDICT_BATCH)
         total = 0.0
         for part in self._parts(data):
-            losses = self._model.losses(part, batch_size, self._plan(batch_size))
+            losses = self._model.losses(part, batch_size, self._plan(batch_size, threads))
             counts = np.full(len(losses), batch_size)
             counts[-1] = len(part.order) - batch_size * (len(losses) - 1)
             total += float(losses @ counts)
@@ -254,21 +268,17 @@ class Network:
             part = slice(start, start + rows)
             yield data._replace(order=data.order[part], y=data.y[part])
 
-    def _accuracy(self, data: Data) -> float:
+    def _accuracy(self, data: Data, threads: int | None = None) -> float:
         if not self._is_classifier:
             raise ValueError(f"accuracy needs a classifier, but the loss is {self.loss_name!r}: use metrics=['r2']")
-        labels = self.classify(data.X)
-        truth = data.labels
-        if not truth.size:
-            one_hot = self.loss_name == "cross_entropy" and self.sizes[-1] > 1
-            truth = data.targets.argmax(axis=1) if one_hot else (data.targets >= 0.5).reshape(labels.shape)
-        right = labels == truth
+        truth = data.labels if data.labels.size else self._labels(data.targets)
+        right = self._labels(self._predict(data, threads)) == truth
         return float(np.mean(right if right.ndim == 1 else right.all(axis=1)))
 
     def _r2(self, data: Data) -> float:
         t = data.targets if len(data.targets) else np.eye(self.sizes[-1])[data.labels]
         t = t.astype(np.float64)
-        residual = ((self.predict(data.X) - t) ** 2).sum(axis=0)
+        residual = ((self._predict(data) - t) ** 2).sum(axis=0)
         spread = ((t - t.mean(axis=0)) ** 2).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(np.mean(np.where(spread > 0, 1 - residual / spread, np.where(residual > 0, 0.0, 1.0))))

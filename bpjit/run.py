@@ -1,13 +1,8 @@
-"""One call of fit: what it works with, where it stands, and how Ctrl-C waits for a compiled call."""
+"""One call of fit: what it works with, and where it stands."""
 
-import signal
-import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import FrameType
 
 import numpy as np
 
@@ -48,6 +43,8 @@ class Run:
     good: Position = field(init=False)
     """The position of the last good state, which the engine keeps in state."""
     pace: Pace = field(init=False)
+    watched: Data | None = None
+    """The validation set."""
     free: bool = False
     """Whether one compiled call may go on through the ends of epochs."""
     steps: int = 1
@@ -70,20 +67,3 @@ class Run:
         for array in (self.data.X, self.data.labels, self.data.targets):
             checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
         return checksum
-
-
-@contextmanager
-def interrupts_wait() -> Iterator[None]:
-    """Lets Ctrl-C wait for the end of the block, so that nothing in it is left half done."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    seen: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if seen:
-        handler(*seen[0])

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import storage
+from . import interrupts, storage
 from . import validation as check
 from .engine import jit, optimizers
 from .engine.epoch import Data, Place, State
@@ -20,7 +20,7 @@ from .engine.plan import Pace
 from .history import History
 from .network import Network, Parameters
 from .progress import Progress, reporter
-from .run import Position, Run, interrupts_wait
+from .run import Position, Run
 
 CALL_SECONDS = 0.05
 """Length of a compiled call: Ctrl-C, progress and checkpoints wait for its end."""
@@ -146,6 +146,7 @@ class Trainer:
         """
         watched = None if validation is None else self._checked_validation(validation)
         run = self._checked(X, t, epochs, max_steps, checkpoint, checkpoint_every)
+        run.watched = watched
         run.free = watched is None and checkpoint is None and run.orders is None
         display = reporter(progress)
         self._target, self.net.history = run.target, self.history
@@ -155,10 +156,10 @@ class Trainer:
             self._start(run, display)
             while self._position.epoch < run.target and self._position.updates < run.last_update:
                 before = self._position.epoch
-                with interrupts_wait():
+                with interrupts.wait():
                     self._advance(run, display)
                 if self._position.epoch > before and watched is not None:
-                    self.history.amend(self._scores(watched))
+                    self.history.amend(self.net._scores(watched, self.threads))
                 for epoch in range(before, self._position.epoch):
                     display.epoch_end(epoch + 1, self.history.record(epoch))
                 if checkpoint is not None and (self._position.updates % run.every == 0 or not self._position.step):
@@ -237,7 +238,8 @@ class Trainer:
         before = jit.seconds_compiling()
         plan = self.net._plan(run.batch_size, self.threads, training=True)
         run.pace = Pace(plan)
-        self.net._model.compile(run.state, self.optimizer, run.data, self._place(run), plan)
+        share = plan.threads > 1 or (run.watched is not None and self.net._shares(run.watched, self.threads))
+        self.net._model.compile(run.state, self.optimizer, run.data, self._place(run), share)
         self.history.compile_seconds += jit.seconds_compiling() - before
         self.history.plan = plan
 
@@ -340,12 +342,6 @@ class Trainer:
             epoch,
             step,
         )
-
-    def _scores(self, watched: Data) -> dict[str, float]:
-        scores = {"validation_loss": self.net._loss(watched)}
-        if self.net._is_classifier:
-            scores["validation_accuracy"] = self.net._accuracy(watched)
-        return scores
 
     # --------------------------------------------------------------------------------------- stop and go on
 

@@ -60,7 +60,7 @@ def test_no_two_views_overlap(sizes, dtype):
     laid, views = work_places(sizes, dtype, 2 * tile.panel(dtype) + 1)
     assert laid.blocks == 3
     owners = np.zeros(laid.work_size, int)
-    for (view, l, _), view_places in views.items():
+    for (view, _, _), view_places in views.items():
         assert len(set(view_places)) == len(view_places)
         if view != "sums":  # the layers take turns in it
             owners[view_places] += 1
@@ -203,7 +203,9 @@ def test_nothing_beside_an_array_is_read_or_written(dtype):
         assert guard.unchanged(), sizes
         assert all(np.isfinite(array).all() for array in arrays), sizes
 
-        same_C, same = results(Model(sizes, activations, loss, np.dtype(dtype), bias), params, data, batch_size, optimizer)
+        same_C, same = results(
+            Model(sizes, activations, loss, np.dtype(dtype), bias), params, data, batch_size, optimizer
+        )
         assert C == same_C
         for array, other in zip(arrays, same, strict=True):
             np.testing.assert_array_equal(array, other, err_msg=str(sizes))

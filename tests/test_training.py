@@ -1,5 +1,6 @@
 """Trainer: what it computes, what it leaves behind, how it stops and goes on; the same bits however it runs."""
 
+import copy
 import json
 import math
 import os
@@ -475,7 +476,7 @@ def test_wrong_arguments_of_a_networks_fit(options):
     net = bpjit.Network([3, 2], seed=0)
     before = bits(net)
     with pytest.raises((ValueError, TypeError), match=next(iter(options))):
-        net.fit(*classes(), **options)
+        net.fit(*classes(), **({"batch_size": 5} | options))
     assert bits(net) == before
     assert net.history is None
 
@@ -561,7 +562,7 @@ def test_a_divergence_at_the_first_step_of_an_epoch(watched, shuffle, monkeypatc
     one = line((1e5 + 1) / 1e2, shuffle=shuffle)
     validation = (X[:1], t[:1]) if watched else None
     with pytest.raises(bpjit.DivergenceError) as caught:
-        one.fit(X, t, epochs=4, validation=validation)
+        one.fit(X, t, epochs=4, validation=validation, **step_by_step)
     assert (caught.value.epoch, caught.value.step) == (3, 1)
     assert one.state()[1]["position"]["updates"] == 3
     assert one.history.epochs == 1
@@ -762,6 +763,23 @@ def test_killed_in_mid_epoch_and_resumed_in_another_process(tmp_path):
     assert resumed.history["loss"] == whole.history["loss"]
 
 
+@pytest.mark.nojit
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5])
+def test_copies_of_a_trainer_go_on_alike(make, steps):
+    X, t = classes()
+    one = trainer()
+    for _ in range(steps):
+        one.fit(X, t, epochs=1, max_steps=1)
+    other = make(one)
+    before = state_bits(one)
+    other.fit(X, t, epochs=2)
+    assert state_bits(one) == before
+    one.fit(X, t, epochs=2)
+    assert state_bits(one) == state_bits(other)
+    assert other.net.history is other.history
+
+
 # Ctrl-C
 
 INTERRUPTED = """
@@ -790,8 +808,13 @@ except KeyboardInterrupt:
 position = trainer.state()[1]["position"]
 same = make()
 same.fit(X, t, epochs=10**6, max_steps=position["updates"], **options)
-assert runs.state_bits(trainer) == runs.state_bits(same)
 assert trainer.history.epochs == position["epoch"] == len(trainer.net.history["seconds"])
+if trainer.history.epochs and options:  # Ctrl-C may have come while the last epoch's scores were taken
+    for name in ("validation_loss", "validation_accuracy"):
+        scores, wanted = trainer.history[name], same.history[name]
+        assert scores[:-1] == wanted[:-1] and (scores[-1] == wanted[-1] or scores[-1] != scores[-1])
+        scores[-1] = wanted[-1]
+assert runs.state_bits(trainer) == runs.state_bits(same)
 assert trainer.net.evaluate(X, t)["accuracy"] > 0.3
 trainer.fit(X, t, max_steps=10)
 print(position["updates"])
@@ -1059,3 +1082,25 @@ def test_the_same_bits_on_any_number_of_threads(layer, dtypes):
     assert seen[1] == [1, 1]
     assert seen[2] == [2, 2]  # of pieces of the mini-batch, and of pieces of the gradient
     assert all(2 < count <= 7 for count in seen[7])
+
+
+LIMITED = """
+import numba, runs, bpjit
+from bpjit.engine import plan
+plan.available_cpus = lambda: 2
+plan.launch_seconds = lambda: 0.0
+
+X, t = runs.classes(600, 70, 10)
+trainer = bpjit.Trainer(bpjit.Network([70, 140, 20, 90, 10], seed=0), batch_size=500, threads=1)
+trainer.fit(X, t, epochs=1, validation=(X, t))
+assert trainer.history.plan.threads == 1
+try:
+    print(numba.threading_layer())
+except ValueError:  # never entered
+    print("none")
+"""
+
+
+def test_threads_are_an_upper_limit_for_validation_too():
+    tests = os.path.dirname(__file__)
+    assert python(f"import sys; sys.path.append({tests!r})\n{LIMITED}", NUMBA_NUM_THREADS="2") == ["none"]

@@ -33,6 +33,8 @@ from numba.extending import intrinsic
 from numba.misc.appdirs import AppDirs
 from numba.np.arrayobj import populate_array
 
+from .. import interrupts
+
 # Never nnan or ninf: they would delete the tests that detect divergence.
 # error_model="numpy": a test for division by zero in a loop blocks its vectorisation (Adam: 14 times slower).
 OPTIONS: dict[str, Any] = {
@@ -143,7 +145,8 @@ class Kernel:
             with _compile_lock:
                 started = time.perf_counter()
                 if dtype not in self._addresses:
-                    self._addresses[dtype] = self._compile(dtype)
+                    with interrupts.keep():
+                        self._addresses[dtype] = self._compile(dtype)
                 _seconds_compiling += time.perf_counter() - started
         return self._addresses[dtype]
 
@@ -302,7 +305,8 @@ def prepare(dispatcher, name: str, key: Any, *args) -> None:
     with _compile_lock:
         started = time.perf_counter()
         dispatcher._cache = DiskCache(name)
-        dispatcher.compile(tuple(numba.typeof(a) for a in args))
+        with interrupts.keep():
+            dispatcher.compile(tuple(numba.typeof(a) for a in args))
         _prepared.add((name, key))
         _seconds_compiling += time.perf_counter() - started
 

@@ -87,13 +87,13 @@ class Model:
         losses = np.zeros(-(-len(data.order) // batch_size))
         self._run(self._kernels(), self.state(), data, Place(0, 0, 0, 0, batch_size, plan.piece), losses, plan.threads)
 
-    def compile(self, state: State, optimizer: Optimizer, data: Data, place: Place, plan: Plan) -> None:
-        """Compiles what training calls, or loads it from the cache."""
+    def compile(self, state: State, optimizer: Optimizer, data: Data, place: Place, share: bool) -> None:
+        """Compiles what training calls, or loads it from the cache; share: also what runs on several threads."""
         with self._workspace(place.batch_size) as network:
             network = network._replace(kernels=self._kernels(True, optimizer.update, optimizer.begin, draw=True))
             self._kernels()  # predict
             jit.prepare(epoch.serial, "epoch.serial", self.dtype, network, state, data, place, np.zeros(1))
-            if plan.threads > 1:
+            if share:
                 jit.prepare(epoch.parallel, "epoch.parallel", self.dtype, network, state, data, place, np.zeros(1))
 
     def _run(self, kernels, state: State, data: Data, place: Place, losses: np.ndarray, threads: int) -> int:

@@ -1,0 +1,277 @@
+"""Copies of the engine with one error each, which a check of gradients and updates must find.
+
+    python tests/mutants.py FOLDER    makes the copies in FOLDER and prints {name: what the check found}
+
+Runs without compiling (NUMBA_DISABLE_JIT=1): every kernel as the Python that stands there. The check knows nothing of
+the engine: it compares with the specification, and each optimiser with its formula.
+"""
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+PACKAGE = Path(__file__).parent.parent / "bpjit"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """An error in one place: `old`, which must stand in the file just once, becomes `new`."""
+
+    file: str
+    kind: str  # "zeroed", "sign", "transposed", "dropped last" or what else is wrong
+    old: str
+    new: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.file}: {self.old.strip()}: {self.kind}"
+
+    def source(self) -> str:
+        text = (PACKAGE / "engine" / self.file).read_text(encoding="utf-8")
+        assert text.count(self.old) == 1, f"{self.file} holds {self.old!r} {text.count(self.old)} times"
+        return text.replace(self.old, self.new)
+
+
+def of(file: str, old: str, **errors: str) -> list[Mutant]:
+    return [Mutant(file, kind.replace("_", " "), old, new) for kind, new in errors.items()]
+
+
+MUTANTS = [
+    # E1, E2
+    *of(
+        "forward.py",
+        "tile.add_row_products(z, W, j, i, a, j)",
+        zeroed="z",
+        sign="2 * z - tile.add_row_products(z, W, j, i, a, j)",
+        transposed="tile.add_column_products(z, W, i, j, a, j)",
+    ),
+    *of("forward.py", "for j in range(j_first, j_end):", dropped_last="for j in range(j_first, j_end - 1):"),
+    *of("forward.py", "tile.rows_of(SMALL, b, i) if", no_bias="tile.zeros(SMALL, a) if"),
+    *of(
+        "forward.py",
+        "call(layers[l].sigma, z[s, :n], a[s, :n])",
+        zeroed="a[s, :n] = 0",
+        sign="call(layers[l].sigma, -z[s, :n], a[s, :n])",
+        dropped_last="call(layers[l].sigma, z[s, : n - 1], a[s, : n - 1])",
+    ),
+    # E3
+    *of("epoch.py", "return C / samples  # E3", zeroed="return 0.0", sign="return -C / samples", sum="return C"),
+    *of(
+        "epoch.py",
+        "for s in range(samples):\n        C += costs[s]",
+        dropped_last="for s in range(samples - 1):\n        C += costs[s]",
+    ),
+    # E6
+    *of(
+        "backward.py",
+        "delta[s, i, q] *= share",
+        zeroed="delta[s, i, q] *= 0",
+        sign="delta[s, i, q] *= -share",
+        no_mean="pass",
+    ),
+    *of("backward.py", "for i in range(n):", dropped_last="for i in range(n - 1):"),
+    *of("backward.py", "pair, z[s, :n], y[s, :n], t[s, :n]", swapped="pair, z[s, :n], t[s, :n], y[s, :n]"),
+    *of("backward.py", "cost_prime, y[s, :n], t[s, :n]", swapped="cost_prime, t[s, :n], y[s, :n]"),
+    # E7
+    *of(
+        "backward.py",
+        "tile.add_column_products(t, W[p], j, i - i_first, delta, i)",
+        zeroed="t",
+        sign="2 * t - tile.add_column_products(t, W[p], j, i - i_first, delta, i)",
+        transposed="tile.add_row_products(t, W[p], i - i_first, j, delta, i)",
+    ),
+    *of(
+        "backward.py",
+        "min(i_first + layer.panel, layer.units)",
+        dropped_last="min(i_first + layer.panel, layer.units - 1)",
+    ),
+    *of("backward.py", "for p in range(p_first, p_end):", dropped_last="for p in range(p_first, max(p_end - 1, 1)):"),
+    *of(
+        "backward.py",
+        "call(previous.sigma_prime, z[s, :n], a[s, :n], sums[s, :n], delta[s, :n])",
+        zeroed="delta[s, :n] = 0",
+        sign="call(previous.sigma_prime, z[s, :n], a[s, :n], -sums[s, :n], delta[s, :n])",
+        without_sigma_prime="delta[s, :n] = sums[s, :n]",
+        dropped_last="call(previous.sigma_prime, z[s, : n - 1], a[s, : n - 1], sums[s, : n - 1], delta[s, : n - 1])",
+    ),
+    *of(
+        "backward.py",
+        "rows[p], s * layer.panel + q, i)",
+        transposed="rows[p], s * layer.panel + i, q)",
+    ),
+    *of(
+        "backward.py",
+        "for q in range(0, layer.panel, tile.lanes(delta)):",
+        dropped_last="for q in range(0, layer.panel - tile.lanes(delta), tile.lanes(delta)):",
+    ),
+    # E8, E9
+    *of(
+        "gradient.py",
+        "tile.add_column_products(t, a[block], j, s - s_block, delta, s)",
+        zeroed="t",
+        sign="2 * t - tile.add_column_products(t, a[block], j, s - s_block, delta, s)",
+        transposed="tile.add_row_products(t, a[block], s - s_block, j, delta, s)",
+    ),
+    *of("gradient.py", "min(s_block + panel, s_end)", dropped_last="min(s_block + panel, s_end - 1)"),
+    *of(
+        "gradient.py",
+        "tile.add_rows(t, delta, s)  # E9",
+        zeroed="t  # E9",
+        sign="2 * t - tile.add_rows(t, delta, s)  # E9",
+    ),
+    *of("gradient.py", "for r in range(1, SMALL):", dropped_last="for r in range(1, SMALL - 1):"),
+    *of("gradient.py", "for s in range(whole, samples):", dropped_last="for s in range(whole, samples - 1):"),
+    *of(
+        "gradient.py",
+        "gradients[0, start + k] = gradient[k]",
+        zeroed="gradients[0, start + k] = 0",
+        sign="gradients[0, start + k] = -gradient[k]",
+    ),
+    # E10
+    *of(
+        "optimizers.py",
+        "theta[k] -= learning_rate * gradient[k]",
+        zeroed="pass",
+        sign="theta[k] += learning_rate * gradient[k]",
+    ),
+    *of(
+        "optimizers.py",
+        "theta[k] -= learning_rate * (of_gradient * gradient[k] + of_velocity * velocity[k])",
+        zeroed="pass",
+        sign="theta[k] += learning_rate * (of_gradient * gradient[k] + of_velocity * velocity[k])",
+        one_term="theta[k] -= learning_rate * velocity[k]",
+    ),
+    *of(
+        "optimizers.py",
+        "velocity[k] = momentum * velocity[k] + gradient[k]",
+        zeroed="velocity[k] = gradient[k]",
+        sign="velocity[k] = gradient[k] - momentum * velocity[k]",
+    ),
+    *of(
+        "optimizers.py",
+        "theta[k] -= rate * m[k] / (math.sqrt(v[k]) * correction + eps)",
+        zeroed="pass",
+        sign="theta[k] += rate * m[k] / (math.sqrt(v[k]) * correction + eps)",
+        no_correction="theta[k] -= rate * m[k] / (math.sqrt(v[k]) + eps)",
+    ),
+    # the way in and out
+    *of("batch.py", "last, side = first + samples - 1,", dropped_last="last, side = first + samples - 2,"),
+    *of("batch.py", "tile.gather(X, order, sample, last, j, x[s], q)", zeroed="x[s, j : j + side, q : q + side] = 0"),
+    *of("batch.py", "for j in range(whole, layer.units):", dropped_last="for j in range(whole, layer.units - 1):"),
+    *of("batch.py", "t[s, i, q] = targets[row, i]", transposed="t[s, i, q] = targets[row, layer.units - 1 - i]"),
+    *of("layout.py", "for p in range(layers[l].panels)", dropped_last="for p in range(max(1, layers[l].panels - 1))"),
+]
+
+
+Params = list[tuple[np.ndarray, np.ndarray]]
+
+
+def flat(pairs: Params) -> list[np.ndarray]:
+    return [array for pair in pairs for array in pair]
+
+
+def momentum(memory: dict, g: np.ndarray, n: int) -> np.ndarray:
+    memory["v"] = g + (0.5 * memory["v"] if n > 1 else 0)
+    return 0.1 * memory["v"]
+
+
+def adam(memory: dict, g: np.ndarray, n: int) -> np.ndarray:
+    m = memory["m"] = 0.9 * memory.get("m", 0) + 0.1 * g
+    v = memory["v"] = 0.999 * memory.get("v", 0) + 0.001 * g**2
+    return 0.1 * (m / (1 - 0.9**n)) / (np.sqrt(v / (1 - 0.999**n)) + 1e-8)
+
+
+# The name and settings of an optimiser, and what it takes off a parameter of gradient g at step n = 1, 2, ...
+OPTIMIZERS = [
+    ("SGD", {"learning_rate": 0.1}, lambda memory, g, n: 0.1 * g),
+    ("SGD", {"learning_rate": 0.1, "momentum": 0.5}, momentum),
+    (
+        "SGD",
+        {"learning_rate": 0.1, "momentum": 0.5, "nesterov": True},
+        lambda memory, g, n: 0.1 * g + 0.5 * momentum(memory, g, n),
+    ),
+    ("Adam", {"learning_rate": 0.1}, adam),
+]
+LOSSES = [("softmax", "cross_entropy"), ("tanh", "squared_error")]  # one with a kernel for the pair, one without
+
+
+class Check:
+    """What a sound engine gives, computed once from the specification; `passes` compares a package with it."""
+
+    def __init__(self, panel: int) -> None:
+        # A layer that fills its panel, others that fill another one in part; more than a block of samples.
+        self.sizes, self.samples = [panel + 3, panel, panel + 2], panel + 3
+        self.losses = [(*names, *self.asked(*names)) for names in LOSSES]
+        self.steps = [(name, settings, self.stepped(rule)) for name, settings, rule in OPTIMIZERS]
+
+    def asked(self, output: str, loss: str):
+        params, X, t = twins.problem(self.sizes, self.samples, "sigmoid", output, loss)
+        return params, X, t, *twins.reference_gradients(params, X, t, "sigmoid", output, loss)
+
+    def stepped(self, rule) -> Params:
+        """The parameters after two steps on the whole data."""
+        output, loss, params, X, t, _, gradients = self.losses[-1]
+        memories: list[dict] = [{} for _ in flat(params)]
+        for n in (1, 2):
+            gradients = twins.reference_gradients(params, X, t, "sigmoid", output, loss)[1]
+            changes = [rule(*known, n) for known in zip(memories, flat(gradients), strict=True)]
+            new = [array - change for array, change in zip(flat(params), changes, strict=True)]
+            params = list(zip(new[::2], new[1::2], strict=True))
+        return params
+
+    def passes(self, bpjit) -> bool:
+        try:
+            return all(error <= 1e-9 for error in self.errors(bpjit))
+        except (ArithmeticError, IndexError, ValueError):  # indices that lead out of an array
+            return False
+
+    def errors(self, bpjit) -> Iterator[float]:
+        for output, loss, params, X, t, C, gradients in self.losses:
+            net = bpjit.Network(self.sizes, "sigmoid", output, loss, "float64")
+            net.set_parameters(params)
+            yield twins.distance(flat(net.gradients(X, t)), flat(gradients))
+            yield abs(net.loss(X, t) - C) / C
+        for name, settings, wanted in self.steps:
+            net.set_parameters(params)
+            options = {"batch_size": self.samples, "shuffle": False, "threads": 1}
+            bpjit.Trainer(net, getattr(bpjit, name)(**settings), **options).fit(X, t, epochs=2)
+            yield twins.distance(flat(net.parameters()), flat(wanted))
+
+
+def imported(folder: Path):
+    """The package of that folder, all of it anew."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "bpjit"]:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module("bpjit")
+    finally:
+        sys.path.remove(str(folder))
+
+
+def main(folder: Path, mutants: list[Mutant]) -> None:
+    """Prints whether the sound engine passes the check, and whether each mutant does."""
+    check = Check(importlib.import_module("bpjit.engine.tile").panel("float64"))
+    shutil.copytree(PACKAGE, folder / "bpjit", ignore=shutil.ignore_patterns("__pycache__"))
+    passed = {"sound": check.passes(imported(folder))}
+    for mutant in mutants:
+        path = folder / "bpjit" / "engine" / mutant.file
+        sound = path.read_text(encoding="utf-8")
+        path.write_text(mutant.source(), encoding="utf-8")
+        passed[mutant.name] = check.passes(imported(folder))
+        path.write_text(sound, encoding="utf-8")
+    json.dump(passed, sys.stdout)
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True  # a file that is written twice in a moment may pass for the one compiled before
+    sys.path.insert(0, str(PACKAGE.parent))
+    import twins
+
+    main(Path(sys.argv[1]), MUTANTS if sys.argv[2:] == ["all"] else [])

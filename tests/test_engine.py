@@ -1,0 +1,492 @@
+"""The engine against the specification: every entry of its tables, widths around every block, any batch."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from math import log
+
+import mutants
+import numpy as np
+import pytest
+import twins
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+from twins import central_differences, distance, numpy_forward, problem, reference_forward, reference_gradients
+
+import bpjit
+from bpjit.engine import backward, batch, forward, gradient, jit, layout, plan, tile
+from bpjit.engine.activations import ACTIVATIONS
+from bpjit.engine.epoch import Data, Place
+from bpjit.engine.losses import LOSSES
+from bpjit.engine.model import Model, draw_order
+from bpjit.engine.optimizers import SGD, Adam
+
+DTYPES = ["float32", "float64"]
+HIDDEN = [name for name, entry in ACTIVATIONS.items() if not entry.output_only]
+TABLE = [(hidden, output, loss) for hidden in HIDDEN for output in ACTIVATIONS for loss in LOSSES]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Threads are the matter of the tests that ask for them: the parallel loop takes seconds to compile."""
+    monkeypatch.setattr(plan, "available_cpus", lambda: 1)
+
+
+def bound(sizes, samples, dtype):
+    """What rounding may leave of ||gradient - specification|| / ||specification||.
+
+    u = eps / 2 is one rounding. They are as good as random, so a sum of n numbers is off by about sqrt(n) u (Higham and
+    Mary, 2019); a function by 2 ULP, that is 4 u. Each number of the gradient has passed a sum and a function in each
+    layer forwards, again backwards, and a sum over the samples. 4: what functions and products of layers magnify.
+    """
+    u = np.finfo(dtype).eps / 2
+    passes = 2 * sum(np.sqrt(n) + 4 for n in sizes) + np.sqrt(samples)
+    return 4 * u * passes
+
+
+def arrays(pairs):
+    return [array for pair in pairs for array in pair if array is not None]
+
+
+def network(params, activations, output, loss, dtype="float64"):
+    sizes = [params[0][0].shape[1], *(len(W) for W, _ in params)]
+    net = bpjit.Network(sizes, activations, output, loss, dtype, bias=params[0][1] is not None, init="zeros")
+    net.set_parameters(params)
+    return net
+
+
+def rounded(params, X, t, dtype):
+    """The problem in numbers that the dtype holds, as float64: both sides begin with the very same."""
+    exact = [array.astype(dtype).astype(np.float64) for array in (*arrays(params), X, t)]
+    return list(zip(exact[:-2:2], exact[1:-2:2], strict=True)), exact[-2], exact[-1]
+
+
+def check(sizes, samples, activations="tanh", output="tanh", loss="squared_error", dtype="float64", bias=True):
+    """Loss and gradients of a network against those of the specification."""
+    params, X, t = rounded(*problem(sizes, samples, activations, output, loss), dtype)
+    if not bias:
+        params = [(W, None) for W, _ in params]
+    net = network(params, activations, output, loss, dtype)
+    C, wanted = reference_gradients(params, X, t, activations, output, loss)
+    found = net.gradients(X, t)
+    assert [(W.dtype, b is None) for W, b in found] == [(np.dtype(dtype), not bias)] * len(params)
+    limit = bound(sizes, samples, dtype)
+    assert abs(net.loss(X, t) - C) <= limit * abs(C)
+    assert distance(arrays(found), arrays(wanted)) <= limit
+
+
+# Every entry of the tables.
+
+
+@pytest.mark.nojit
+def test_every_entry_has_a_twin():
+    assert ACTIVATIONS.keys() == twins.ACTIVATIONS.keys()
+    assert LOSSES.keys() == twins.LOSSES.keys()
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(("hidden", "output", "loss"), TABLE)
+def test_gradients_are_those_of_the_specification(hidden, output, loss):
+    check([3, 4, 3], 5, hidden, output, loss)
+
+
+@pytest.mark.parametrize(("hidden", "output", "loss"), TABLE)
+def test_gradients_in_float32(hidden, output, loss):
+    check([3, 4, 3], 5, hidden, output, loss, "float32")
+
+
+@pytest.mark.parametrize(("hidden", "output", "loss"), TABLE)
+def test_gradients_are_central_differences_of_the_loss(hidden, output, loss):
+    params, X, t = problem([3, 4, 3], 5, hidden, output, loss)
+    if "relu" in (hidden, output):  # no kink between theta - h and theta + h
+        assert min(np.abs(z).min() for z in reference_forward(params, X, hidden, output)[0][1:]) > 1e-3
+    net = network(params, hidden, output, loss)
+
+    def C():
+        net.set_parameters(params)
+        return net.loss(X, t)
+
+    slopes = central_differences(C, arrays(params))  # to about 1e-9
+    net.set_parameters(params)
+    assert distance(arrays(net.gradients(X, t)), slopes) <= 1e-6
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("hidden", "output", "loss"),
+    [
+        ("relu", "softmax", "cross_entropy"),
+        ("tanh", "sigmoid", "binary_cross_entropy"),
+        ("sigmoid", "identity", "squared_error"),
+        ("identity", "softmax", "squared_error"),
+    ],
+)
+def test_each_activation_in_more_than_one_panel(hidden, output, loss, dtype):
+    panel = tile.panel(dtype)
+    check([panel + 1, 2 * panel + 3, panel + 2], 2 * panel + 1, hidden, output, loss, dtype)
+
+
+@pytest.mark.variants
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("output", "loss", "t", "C"),
+    [
+        ("softmax", "cross_entropy", [[1.0, 0.0], [1.0, 0.0]], 1000.0),  # z is ±1000: right, wrong by 2000
+        ("sigmoid", "binary_cross_entropy", [[1.0, 0.0], [1.0, 0.0]], 1000.0),
+    ],
+)
+def test_pairs_are_exact_at_extreme_z(output, loss, t, C, dtype):
+    net = network([(np.array([[1000.0], [-1000.0]]), np.zeros(2))], [], output, loss, dtype)
+    X = np.array([[1.0], [-1.0]])
+    assert net.loss(X, t) == C
+    ((dW, db),) = net.gradients(X, t)
+    np.testing.assert_array_equal(dW, [[0.5], [-0.5]])  # (y - t) x / 2 of the sample that is wrong
+    np.testing.assert_array_equal(db, [-0.5, 0.5])
+
+
+@pytest.mark.nojit
+def test_the_slope_of_relu_at_zero_is_zero():
+    params = [(np.ones((2, 1)), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))]
+    gradients = network(params, "relu", "identity", "squared_error").gradients([[0.0]], [[1.0]])
+    np.testing.assert_array_equal(gradients[0][1], [0.0, 0.0])
+    np.testing.assert_array_equal(gradients[1][1], [-1.0])
+
+
+# By hand.
+
+
+@pytest.mark.variants
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_two_samples_by_hand(dtype):
+    """2-2-1: sigmoid, then identity; squared error. Multiples of log 3 make every sigmoid a fraction.
+
+    sigmoid(log 3) = 3/4, sigmoid' = 3/16;  sigmoid(0) = 1/2, 1/4;  sigmoid(±2 log 3) = 9/10 or 1/10, 9/100
+    """
+    params = [
+        (log(3) * np.array([[1.0, -0.5], [-1.0, 1.0]]), log(3) * np.array([1.0, -1.0])),
+        (np.array([[2.0, -1.0]]), np.array([0.5])),
+    ]
+    X, t = np.array([[1.0, 2.0], [1.0, 0.0]]), np.array([[1.0], [0.2]])
+    net = network(params, "sigmoid", "identity", "squared_error", dtype)
+
+    def close(found, wanted):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=20 * np.finfo(dtype).eps)
+
+    close(net.predict(X), [[1.5], [2.2]])  # 2 · 3/4 - 1/2 + 1/2;  2 · 9/10 - 1/10 + 1/2
+    close(net.loss(X, t), 1.0625)  # (1/2 · 0.5² + 1/2 · 2²) / 2
+    # delta^2 = 0.25 and 1; delta^1 = (3/16 · 2 · 1/4, 1/4 · -1 · 1/4) and (9/100 · 2, 9/100 · -1)
+    (dW_1, db_1), (dW_2, db_2) = net.gradients(X, t)
+    close(dW_2, [[1.0875, 0.225]])  # 1/4 · 3/4 + 9/10;  1/4 · 1/2 + 1/10
+    close(db_2, [1.25])
+    close(dW_1, [[0.27375, 0.1875], [-0.1525, -0.125]])  # first row: 0.09375 + 0.18;  0.09375 · 2
+    close(db_1, [0.27375, -0.1525])
+
+    bpjit.Trainer(net, bpjit.SGD(learning_rate=0.4), batch_size=2).fit(X, t, epochs=1)
+    (_, b_1), (W_2, b_2) = net.parameters()
+    close(W_2, [[1.565, -1.09]])  # 2 - 0.4 · 1.0875;  -1 - 0.4 · 0.225
+    close(b_2, [0.0])
+    close(b_1, [log(3) - 0.1095, -log(3) + 0.061])
+
+
+# Shapes.
+
+
+def around(*numbers):
+    return {n + d for n in numbers for d in (-1, 0, 1)} - {0}
+
+
+def widths(dtype):
+    panel = tile.panel(dtype)
+    return sorted(around(tile.SMALL, tile.LARGE, panel, 2 * panel, 3 * panel) | {2, 7, 31, 32, 33, 100})
+
+
+def samples_for(k, dtype):
+    """Batches of one sample, about one block, a few blocks: taken in turn."""
+    panel = tile.panel(dtype)
+    return (1, panel - 1, panel, panel + 1, 2 * panel + 3)[k % 5]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["input", "hidden", "output"])
+def test_widths_around_every_tile_and_panel(place, dtype):
+    for k, width in enumerate(widths(dtype)):
+        sizes = [5, 6, 3]
+        sizes[place] = width
+        check(sizes, samples_for(k, dtype), dtype=dtype)
+
+
+BLOCKS = [
+    *([n, 5, 3] for n in around(forward.INPUT_BLOCK, 2 * forward.INPUT_BLOCK)),  # E1 in parts
+    *([3, n, 4] for n in around(backward.INPUT_BLOCK, 2 * backward.INPUT_BLOCK, 3 * backward.INPUT_BLOCK)),  # E7
+    *([3, 9, n] for n in around(backward.OUTPUT_BLOCK, 2 * backward.OUTPUT_BLOCK)),  # E7 in parts
+    *([n, 3] for n in around(layout.TASK_ROWS, 2 * layout.TASK_ROWS)),  # E8 in tasks
+    [1000, 7, 3],
+    [7, 1000, 3],
+    [3, 7, 1000],
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_widths_around_every_block(dtype):
+    for k, sizes in enumerate(BLOCKS):
+        check(sizes, samples_for(k, dtype), dtype=dtype)
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_batches_around_every_block(dtype):
+    panel, chunk = tile.panel(dtype), gradient.CHUNK
+    for samples in sorted(around(panel, 2 * panel, plan.PIECE * panel, chunk, 2 * chunk)):
+        check([3, 5, 2], samples, dtype=dtype)
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("sizes", "activations"),
+    [
+        ([1, 2], []),
+        ([33, 40], []),
+        ([6, 9, 2], ["sigmoid"]),
+        ([7, 33, 1, 20, 17, 4], ["tanh", "identity", "sigmoid", "tanh"]),
+    ],
+)
+def test_any_depth_with_and_without_biases(sizes, activations, bias, dtype):
+    check(sizes, 2 * tile.panel(dtype) + 1, activations, dtype=dtype, bias=bias)
+
+
+@settings(max_examples=25)
+@given(
+    sizes=st.lists(st.integers(1, 70), min_size=2, max_size=6),
+    samples=st.integers(1, 70),
+    hidden=st.sampled_from(["tanh", "sigmoid", "identity"]),  # relu: see below
+    output=st.sampled_from(["tanh", "sigmoid", "identity", "softmax"]),
+    dtype=st.sampled_from(DTYPES),
+    bias=st.booleans(),
+)
+def test_random_shapes(sizes, samples, hidden, output, dtype, bias):
+    if output == "softmax":
+        sizes[-1] += 1  # of one unit is always 1: there is no gradient to compare
+    check(sizes, samples, hidden, output, "squared_error", dtype, bias)
+
+
+@pytest.mark.parametrize("sizes", [[20, 30, 10], [100, 33, 40, 5]])
+def test_relu_in_float32_away_from_its_kink(sizes):
+    """A z that rounds to the other side of 0 changes a gradient by far more than rounding: there are none here."""
+    params, X, _ = problem(sizes, 19, "relu", "softmax", "cross_entropy")
+    assert min(np.abs(z).min() for z in reference_forward(params, X, "relu", "softmax")[0][1:]) > 1e-5
+    check(sizes, 19, "relu", "softmax", "cross_entropy", "float32")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_labels_are_one_hot_targets(dtype):
+    panel = tile.panel(dtype)
+    params, X, _ = problem([4, 9, panel + 3], 2 * panel + 1, "tanh", "softmax", "cross_entropy")
+    labels = np.random.default_rng(0).integers(0, panel + 3, 2 * panel + 1)
+    net = network(params, "tanh", "softmax", "cross_entropy", dtype)
+    rows = np.eye(panel + 3)[labels]
+    assert net.loss(X, labels) == net.loss(X, rows)
+    for found, wanted in zip(arrays(net.gradients(X, labels)), arrays(net.gradients(X, rows)), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_outputs_over_many_batches(dtype):
+    """More rows than pass together, the last of them alone; then one row, in a workspace of its own."""
+    params, X, t = rounded(
+        *problem([5, 17, 3], 2 * bpjit.network.PREDICT_BATCH + 1, "tanh", "tanh", "squared_error"), dtype
+    )
+    net = network(params, "tanh", "tanh", "squared_error", dtype)
+    y = numpy_forward(params, X, "tanh", "tanh")
+    limit = bound([5, 17, 3], 1, dtype)
+    assert distance([net.predict(X)], [y]) <= limit
+    assert distance([net.predict(X[-1:])], [y[-1:]]) <= limit
+    C = np.mean(((y - t) ** 2).sum(axis=1)) / 2
+    assert abs(net.loss(X, t) - C) <= limit * C
+    np.testing.assert_array_equal(net.predict(X), np.concatenate([net.predict(part) for part in np.split(X, [3, 700])]))
+
+
+# The same bits.
+
+
+def trained(model, params, data, optimizer, batch_size, piece, threads, epochs=1):
+    """theta, moments and losses after an epoch from params; seed 7 draws the order."""
+    for l, (W, b) in enumerate(params, start=1):
+        model.layout.write(model.theta, l, W, b)
+    moments = model.moments(optimizer.moments)
+    losses = np.zeros(epochs * -(-len(data.X) // batch_size))
+    place = Place(7, 0, 0, 0, batch_size, piece)
+    done = model.train(model.state(optimizer, moments), optimizer, data, place, losses, threads, draw=True)
+    assert done == len(losses)
+    return model.theta.copy(), moments, losses
+
+
+def engine_data(X, t, dtype, labels=None):
+    order = np.arange(len(X))
+    labels = np.zeros(0, np.intp) if labels is None else labels
+    return Data(X.astype(dtype), labels, t.astype(dtype), order, np.zeros((0, 0), dtype))
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pieces_and_threads_change_no_bit(dtype):
+    """Layers of very different widths, so that threads are at different layers at a time."""
+    sizes, samples = (20, 150, 9, 120, 11), 700
+    params, X, t = problem(sizes, samples, "tanh", "tanh", "squared_error")
+    model = Model(sizes, ("tanh",) * 4, "squared_error", np.dtype(dtype), True)
+    data = engine_data(X, t, dtype)
+    first = trained(model, params, data, Adam(0.01), 300, 1, 1)
+    assert not np.array_equal(first[0], model.theta * 0)
+    runs = [(1, 2), (2, 1), (3, 2), (4, 1), (4, 2), (50, 1), (50, 2), *[(2, 2)] * 5]
+    for piece, threads in runs:
+        for found, wanted in zip(trained(model, params, data, Adam(0.01), 300, piece, threads), first, strict=True):
+            np.testing.assert_array_equal(found, wanted, err_msg=f"pieces of {piece}, {threads} threads")
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_step_takes_the_rows_that_the_order_names(dtype):
+    """Two mini-batches, the second one smaller, by SGD with the gradient of the specification."""
+    sizes, samples, batch_size = (4, 5, 3), 11, 7
+    params, X, t = rounded(*problem(sizes, samples, "tanh", "tanh", "squared_error"), dtype)
+    model = Model(sizes, ("tanh", "tanh"), "squared_error", np.dtype(dtype), True)
+    data = engine_data(X, t, dtype)
+    theta, _, losses = trained(model, params, data, SGD(0.5), batch_size, 1, 1)
+    order = np.zeros(samples, np.intp)
+    draw_order(order, np.int64(7), 0)
+    np.testing.assert_array_equal(data.order, order)
+    for n, rows in enumerate((order[:batch_size], order[batch_size:])):
+        C, gradients = reference_gradients(params, X[rows], t[rows], "tanh", "tanh", "squared_error")
+        assert abs(losses[n] - C) <= bound(sizes, samples, dtype) * C
+        params = [(W - 0.5 * dW, b - 0.5 * db) for (W, b), (dW, db) in zip(params, gradients, strict=True)]
+    assert distance(arrays(model.layout.read(theta)), arrays(params)) <= 2 * bound(sizes, samples, dtype)
+
+
+@pytest.mark.variants
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rate", [np.finfo("float64").max, 1e10])
+def test_a_parameter_that_overflows_is_seen(rate, dtype):
+    """Every weight in turn would be infinite after the step, while the loss before it is finite."""
+    for unit in range(3):
+        params = [(np.zeros((3, 2)), np.zeros(3))]
+        t = np.zeros((1, 3))
+        t[0, unit] = np.finfo(dtype).max ** 0.5 / 1e3
+        model = Model((2, 3), ("identity",), "squared_error", np.dtype(dtype), True)
+        data = engine_data(np.array([[0.0, 1e9]]), t, dtype)
+        for l, (W, b) in enumerate(params, start=1):
+            model.layout.write(model.theta, l, W, b)
+        optimizer = SGD(rate)
+        state = model.state(optimizer, model.moments(0), keep=True)
+        state.good_theta[:] = 5.0
+        losses = np.zeros(1)
+        done = model.train(state, optimizer, data, Place(0, 0, 0, 0, 1, 1), losses, 1, draw=False)
+        assert np.isfinite(losses).all()
+        assert done == (-1 if not np.isfinite(model.theta).all() else 1)
+        assert not state.good_theta.any()
+
+
+# The order of samples.
+
+
+@njit(**jit.OPTIONS)
+def compiled_shuffle(address, order, seed, epoch):
+    jit.call(address, order, seed, epoch)
+
+
+def orders(count, seeds, epochs):
+    drawn = np.zeros((len(seeds) * len(epochs), count), np.intp)
+    address = batch.shuffle.address("float32")
+    with np.errstate(over="ignore"):  # plain Python minds that integers wrap
+        for k, (seed, epoch) in enumerate((seed, epoch) for seed in seeds for epoch in epochs):
+            compiled_shuffle(address, drawn[k], np.int64(seed), epoch)
+    return drawn
+
+
+@pytest.mark.variants
+@pytest.mark.nojit
+@pytest.mark.parametrize("count", [1, 2, 3, 100, 1000])
+def test_an_order_is_a_permutation(count):
+    np.testing.assert_array_equal(np.sort(orders(count, [0, 1, -1, 2**62], [0, 5])), [np.arange(count)] * 8)
+
+
+@pytest.mark.nojit
+def test_orders_differ_by_epoch_and_seed():
+    seeds = [0, 1, 2, -1, -2, 2**32, 2**62]
+    drawn = orders(50, seeds, range(20))
+    assert len({tuple(order) for order in drawn}) == len(drawn)
+    np.testing.assert_array_equal(drawn, orders(50, seeds, range(20)))
+
+
+def test_the_compiled_order_is_that_of_plain_python():
+    for seed, epoch in [(0, 0), (3, 1), (-5, 70), (2**62, 1000)]:
+        order = np.zeros(20, np.intp)
+        draw_order(order, np.int64(seed), epoch)
+        np.testing.assert_array_equal(orders(20, [seed], [epoch])[0], order)
+
+
+def test_every_permutation_is_as_likely():
+    """Of 4 samples there are 24; chi square of 23 degrees of freedom stays below 50 in 99.9% of all cases."""
+    drawn = orders(4, range(40), range(120))
+    counts = np.unique(drawn, axis=0, return_counts=True)[1]
+    assert len(counts) == 24
+    assert ((counts - 200) ** 2 / 200).sum() < 50
+    # nor do two epochs, or two seeds, know of each other
+    first = drawn[:, 0].reshape(40, 120)
+    for one, other in [(first[:, :-1], first[:, 1:]), (first[:-1], first[1:])]:
+        pairs = np.unique(4 * one + other, return_counts=True)[1]
+        assert ((pairs - one.size / 16) ** 2 / (one.size / 16)).sum() < 38  # 15 degrees of freedom
+
+
+# Tests of the tests, and tiles of other CPUs: both as plain Python.
+
+
+def run_mutants(*arguments, **environment):
+    command = [sys.executable, mutants.__file__, *arguments]
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", **environment}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory):
+    """{name of a mutant: whether the check finds nothing}"""
+    return run_mutants(str(tmp_path_factory.mktemp("mutants")), "all")
+
+
+@pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
+def test_an_error_in_the_engine_is_found(mutant, passed):
+    assert passed["sound"]
+    assert not passed[mutant.name]
+
+
+def test_every_statement_of_an_equation_is_tried():
+    """Zeroed and with the wrong sign; and there are transposed indices and dropped rows."""
+    assert len({mutant.name for mutant in mutants.MUTANTS}) == len(mutants.MUTANTS)
+    for path in sorted((mutants.PACKAGE / "engine").glob("*.py")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if re.search(r"\S  # E\d", line):
+                tried = {m.kind for m in mutants.MUTANTS if m.file == path.name and m.old in line}
+                assert {"zeroed", "sign"} <= tried, f"{path.name}: {line.strip()}"
+    for file in ("forward.py", "backward.py", "gradient.py"):
+        kinds = {mutant.kind for mutant in mutants.MUTANTS if mutant.file == file}
+        assert {"zeroed", "sign", "transposed", "dropped last"} <= kinds
+
+
+CPUS = {"x86_64": ["x86-64", "haswell", "skylake-avx512"], "AMD64": ["x86-64", "haswell", "skylake-avx512"]}
+
+
+@pytest.mark.parametrize("cpu", CPUS.get(platform.machine(), ["generic"]))
+def test_tiles_of_other_cpus(cpu, tmp_path):
+    """The shapes of tiles follow from the CPU; without compiling, any CPU's will do."""
+    assert run_mutants(str(tmp_path), NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="") == {"sound": True}
