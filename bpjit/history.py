@@ -56,10 +56,14 @@ class History(Mapping[str, list[float]]):
         for values in self._columns.values():
             del values[epochs:]
 
+    def to_columns(self) -> dict[str, list[float | str]]:
+        """The columns for JSON, which has no NaN and no infinity: they are written as strings."""
+        return {name: [x if math.isfinite(x) else str(x) for x in values] for name, values in self._columns.items()}
+
     @classmethod
-    def from_columns(cls, columns: Mapping[str, list[float | None]], epochs: int) -> "History":
-        """The history with these columns, None for NaN. Raises ValueError unless each has an entry an epoch."""
-        history = cls({name: [math.nan if x is None else float(x) for x in values] for name, values in columns.items()})
+    def from_columns(cls, columns: Mapping[str, list[float | str]], epochs: int) -> "History":
+        """The history that `to_columns` wrote. Raises ValueError unless each column has an entry an epoch."""
+        history = cls({name: [float(x) for x in values] for name, values in columns.items()})
         if any(len(values) != epochs for values in history._columns.values()):
             raise ValueError(f"the history does not have {epochs} epochs")
         return history

@@ -371,7 +371,6 @@ class Trainer:
             tensors["order"] = self._order.astype(np.int64)
         if not isinstance(self.shuffle, bool):
             tensors |= {f"shuffle{k}": order.astype(np.int64) for k, order in enumerate(self.shuffle)}
-        columns = {name: [None if math.isnan(x) else x for x in self.history[name]] for name in self.history}
         configuration = {
             "network": self.net.configuration(),
             "network_seed": self.net.seed,
@@ -383,10 +382,13 @@ class Trainer:
             "position": asdict(self._position),
             "target": self._target,
             "fingerprint": self._fingerprint,
-            "history": columns,
+            "history": self.history.to_columns(),
             "compile_seconds": self.history.compile_seconds,
         }
         return tensors, configuration
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_state": None}  # its theta is the network's own array: a copy would be another one
 
     @staticmethod
     def from_state(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any]) -> "Trainer":
