@@ -21,14 +21,17 @@ def bits(net):
     return digest.hexdigest()[:16]
 
 
-def state_bits(trainer):
-    """A hash of all that training changes: parameters, moments, order; and where the run stands, without its times."""
+def state_bits(trainer, scores=True):
+    """A hash of all that training changes: parameters, moments, order; where the run stands; and the history, without
+    its times, and if asked to without scores of validation.
+    """
     tensors, configuration = trainer.state()
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode() + tensors[name].tobytes())
     position = {name: value for name, value in configuration["position"].items() if name != "seconds"}
-    columns = {name: values for name, values in configuration["history"].items() if name != "seconds"}
+    left_out = ("seconds",) if scores else ("seconds", "validation_loss", "validation_accuracy")
+    columns = {name: values for name, values in configuration["history"].items() if name not in left_out}
     digest.update(repr((position, columns)).encode())
     return digest.hexdigest()[:16]
 
@@ -40,9 +43,24 @@ def classes(samples=23, columns=3, outputs=2, seed=0):
     return X, (X @ rng.normal(size=(columns, outputs))).argmax(axis=1)
 
 
+def trainer(optimizer=None, seed=0, **options):
+    """Of a small network in float64; 5 mini-batches make an epoch of the 23 samples of `classes`."""
+    net = bpjit.Network([3, 4, 2], activation="tanh", seed=seed, dtype="float64")
+    return bpjit.Trainer(net, optimizer or bpjit.Adam(learning_rate=0.1), **({"batch_size": 5, "seed": 1} | options))
+
+
+def line(rate, w=0.0, dtype="float32", **options):
+    """y = w x + b with squared error: each step multiplies the error y - t by 1 - rate (x^2 + 1)."""
+    net = bpjit.Network([1, 1], loss="squared_error", dtype=dtype)
+    net.set_parameters([([[w]], [0.0])])
+    return bpjit.Trainer(
+        net, bpjit.SGD(learning_rate=rate), **({"batch_size": 1, "seed": 0, "shuffle": False} | options)
+    )
+
+
 def environment(**changes):
-    """The environment of another process that is to find this very package."""
-    return os.environ | {"PYTHONPATH": str(CHECKOUT)} | changes
+    """The environment of another process that is to find this very package, and this module."""
+    return os.environ | {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{Path(__file__).parent}"} | changes
 
 
 def python(program, *arguments, timeout=120, cwd=None, **changes):

@@ -390,7 +390,7 @@ def test_r2():
 @pytest.mark.nojit
 def test_metrics_that_are_refused():
     net = linear([[1, 0]], [0], loss="squared_error")
-    with pytest.raises(ValueError, match="metrics is 'acuracy', but must be one of .*did you mean 'accuracy'"):
+    with pytest.raises(ValueError, match=r"metrics is 'acuracy', but must be one of .*did you mean 'accuracy'"):
         net.evaluate([[1, 0]], [1], metrics=["acuracy"])
     with pytest.raises(ValueError, match="accuracy needs a classifier"):
         net.evaluate([[1, 0]], [1])
@@ -600,7 +600,9 @@ def test_labels_of_any_form_train_to_the_same_bits(make):
     assert trained(X, make(t)) == trained(X, t)
 
 
-@pytest.mark.parametrize("form", ["Fortran order", "strided", "reversed", "read-only", "big-endian", "float16", "lists"])
+@pytest.mark.parametrize(
+    "form", ["Fortran order", "strided", "reversed", "read-only", "big-endian", "float16", "lists"]
+)
 def test_targets_of_any_form_train_to_the_same_bits(form, tmp_path):
     X, t = small_integers()
     t = np.eye(2)[t]

@@ -1,30 +1,26 @@
-"""Trainer: what it computes, what it leaves behind, how it stops and goes on; the same bits however it runs."""
+"""Trainer: what it computes, what it leaves behind, what it refuses."""
 
-import copy
 import json
 import math
 import os
-import pickle
 import re
-import signal
-import subprocess
-import sys
 import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from runs import bits, classes, environment, python, state_bits
+from runs import bits, classes, line, state_bits, trainer
 
 import bpjit
 from bpjit import training
 from bpjit.engine import plan
+from bpjit.engine.model import draw_order
 from bpjit.progress import Progress
 
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    """Threads, whose loop takes seconds to compile, are tried in processes of their own."""
+    """Threads, whose loop takes seconds to compile, are the matter of test_threads.py."""
     monkeypatch.setattr(plan, "available_cpus", lambda: 1)
 
 
@@ -32,18 +28,6 @@ def one_thread(monkeypatch):
 def short_calls(monkeypatch):
     """A compiled call makes one step or a few."""
     monkeypatch.setattr(training, "CALL_SECONDS", 1e-7)
-
-
-def trainer(optimizer=None, seed=0, **options):
-    net = bpjit.Network([3, 4, 2], activation="tanh", seed=seed, dtype="float64")
-    return bpjit.Trainer(net, optimizer or bpjit.Adam(learning_rate=0.1), **({"batch_size": 5, "seed": 1} | options))
-
-
-def line(rate, w=0.0, dtype="float32", **options):
-    """y = w x + b with squared error: each step multiplies the error y - t by 1 - rate (x^2 + 1)."""
-    net = bpjit.Network([1, 1], loss="squared_error", dtype=dtype)
-    net.set_parameters([([[w]], [0.0])])
-    return bpjit.Trainer(net, bpjit.SGD(learning_rate=rate), **({"batch_size": 1, "seed": 0, "shuffle": False} | options))
 
 
 # What it computes, against a few lines of NumPy
@@ -147,8 +131,8 @@ def test_any_size_of_a_mini_batch(batch_size):
     net = bpjit.Network([3, 4, 2], activation="tanh", dtype="float64", seed=0)
     reference = Descent(net.parameters(), "softmax", sgd(0.1))
     X, t = classes(17)
-    trainer = bpjit.Trainer(net, bpjit.SGD(learning_rate=0.1), batch_size=batch_size, shuffle=False)
-    history = trainer.fit(X, t, epochs=2)
+    one = bpjit.Trainer(net, bpjit.SGD(learning_rate=0.1), batch_size=batch_size, shuffle=False)
+    history = one.fit(X, t, epochs=2)
     losses = [reference.epoch(X, np.eye(2)[t], np.arange(17), batch_size) for _ in range(2)]
     assert history["loss"] == pytest.approx(losses, rel=1e-12)
 
@@ -188,17 +172,16 @@ class Order(Progress):
         self.sums = [0.0]
 
 
-def orders(seed, epochs, monkeypatch):
-    """Of 40 samples: y stays 0, and the cost of sample s is s^2 / 2."""
-    monkeypatch.setattr(training.Run, "steps_now", lambda run, position: 1)
-    trainer = line(rate=1e-30, dtype="float64", seed=seed, shuffle=True)
-    seen = Order()
-    trainer.fit(np.zeros((40, 1)), np.arange(40.0), epochs=epochs, progress=seen)
+def orders(seed, epochs, folder):
+    """Of 40 samples: y stays 0, and the cost of sample s is s^2 / 2. A checkpoint a step makes every step a call."""
+    one = line(rate=1e-30, dtype="float64", seed=seed, shuffle=True)
+    X, t, seen = np.zeros((40, 1)), np.arange(40.0), Order()
+    one.fit(X, t, epochs=epochs, progress=seen, checkpoint=folder / "run.ckpt", checkpoint_every=1)
     return seen.orders
 
 
-def test_shuffled_epochs_take_each_sample_once_in_an_order_of_their_own(monkeypatch):
-    of_seed_0, again, of_seed_1 = (orders(seed, 4, monkeypatch) for seed in (0, 0, 2**64 - 1))
+def test_shuffled_epochs_take_each_sample_once_in_an_order_of_their_own(tmp_path):
+    of_seed_0, again, of_seed_1 = (orders(seed, 4, tmp_path) for seed in (0, 0, 2**64 - 1))
     assert of_seed_0 == again
     everything = of_seed_0 + of_seed_1
     assert all(sorted(order) == list(range(40)) for order in everything)
@@ -210,8 +193,6 @@ def test_shuffled_epochs_take_each_sample_once_in_an_order_of_their_own(monkeypa
 
 def test_every_place_is_as_likely_for_every_sample():
     """Chi-squared over where sample 0 of 8 comes, in 4 000 epochs: 7 degrees of freedom, above 29 once in 10 000."""
-    from bpjit.engine.model import draw_order
-
     order, counts = np.zeros(8, np.intp), np.zeros((8, 8))
     for epoch in range(4000):
         draw_order(order, np.int64(3), epoch)
@@ -369,7 +350,10 @@ def test_other_data_in_the_next_epoch():
 
 def test_another_optimizer_begins_anew_and_another_rate_goes_on():
     X, t = classes()
-    one, other = trainer(bpjit.SGD(learning_rate=0.1, momentum=0.9)), trainer(bpjit.SGD(learning_rate=0.1, momentum=0.9))
+    one, other = (
+        trainer(bpjit.SGD(learning_rate=0.1, momentum=0.9)),
+        trainer(bpjit.SGD(learning_rate=0.1, momentum=0.9)),
+    )
     for each in (one, other):
         each.fit(X, t, epochs=1)
     assert state_bits(one) == state_bits(other)
@@ -481,424 +465,6 @@ def test_wrong_arguments_of_a_networks_fit(options):
     assert net.history is None
 
 
-# Divergence
-
-
-def test_a_step_that_throws_the_network_off():
-    """The update of step 3 overflows: its rate is 1e38, and only its sample has a gradient above 1."""
-    one = line(1e38)
-    X, t = np.array([[0.0], [0.0], [1e3], [0.0]]), np.array([0.0, 0.0, 1.0, 0.0])
-    with pytest.raises(bpjit.DivergenceError, match=r"epoch 1, step [34].*smaller learning rate") as caught:
-        one.fit(X, t, epochs=2)
-    assert isinstance(caught.value, ArithmeticError)
-    assert caught.value.epoch == 1
-    assert caught.value.step in (3, 4)  # the parameter, or the loss that it gives
-    assert math.isfinite(one.net.loss(X, t))
-    assert one.history.epochs == 0
-    one.optimizer = bpjit.SGD(learning_rate=1e-7)
-    history = one.fit(X, t)  # what was left to do
-    assert history.epochs == 2
-    assert history["loss"][1] < history["loss"][0]
-
-
-def explosion(epochs, **options):
-    """The error grows by -1e5 a step, from 1: the loss overflows float32 where it passes 1.8e19, at step 5."""
-    one = line((1e5 + 1) / 1e2, **options)  # x^2 + 1 is 100, up to rounding: x is sqrt(99)
-    return one, np.full((4 * epochs, 1), math.sqrt(99.0)), np.ones(4 * epochs)
-
-
-@pytest.mark.variants
-@pytest.mark.nojit
-@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"shuffle": [range(8)] * 3}])
-@pytest.mark.parametrize("stop", [None, 1, 2, 3])
-def test_the_step_of_a_divergence_and_the_state_it_leaves(stop, options):
-    one, X, t = explosion(epochs=2, **options)
-    if stop is not None:  # the step is the same however the calls are cut
-        one.fit(X, t, epochs=3, max_steps=stop)
-    with pytest.raises(bpjit.DivergenceError, match="the loss is no finite number any more at epoch 1, step 5") as caught:
-        one.fit(X, t, epochs=3)
-    assert (caught.value.epoch, caught.value.step) == (1, 5)
-    assert math.isfinite(one.net.loss(X, t))
-    assert one.history.epochs == 0
-    updates = one.state()[1]["position"]["updates"]
-    assert 0 <= updates < 4
-    if updates:
-        same, X, t = explosion(epochs=2, **options)
-        same.fit(X, t, epochs=3, max_steps=updates)
-        assert state_bits(same) == state_bits(one)
-    one.optimizer = bpjit.SGD(learning_rate=1e-3)
-    assert one.fit(X, t, epochs=1).epochs == 1
-
-
-def test_the_first_loss_is_infinite():
-    one = line(1e-3, w=1e38)
-    X, t = [[1e3], [1e3]], [0.0, 0.0]
-    with pytest.raises(bpjit.DivergenceError, match="epoch 1, step 1") as caught:
-        one.fit(X, t, epochs=2)
-    assert (caught.value.epoch, caught.value.step) == (1, 1)
-    assert one.net.parameters()[0][0] == np.float32(1e38)
-    one.net.set_parameters([([[0.0]], [0.0])])
-    one.fit(X, [1.0, 1.0], epochs=1, max_steps=1)
-
-
-def test_a_divergence_in_a_later_fit():
-    """The update that is too large is the last one of a fit, and the next fit finds out."""
-    one, X, t = explosion(epochs=2)
-    one.fit(X, t, epochs=3, max_steps=4)
-    with pytest.raises(bpjit.DivergenceError) as caught:
-        one.fit(X, t, epochs=3)
-    assert (caught.value.epoch, caught.value.step) == (1, 5)
-    assert math.isfinite(one.net.loss(X, t))
-    one.optimizer = bpjit.SGD(learning_rate=1e-3)
-    assert one.fit(X, t, epochs=1).epochs == 1
-
-
-@pytest.mark.parametrize("watched", [False, True])
-@pytest.mark.parametrize("shuffle", [True, [np.roll(np.arange(2), k) for k in range(4)]])
-def test_a_divergence_at_the_first_step_of_an_epoch(watched, shuffle, monkeypatch):
-    """Back in the epoch before, which the history forgets, and in that epoch's order of samples."""
-    monkeypatch.setattr(training.Run, "steps_now", lambda run, position: 1)
-    X, t = np.array([[math.sqrt(99.0)], [math.sqrt(99.0)]]), np.array([1.0, 1.001])
-    one = line((1e5 + 1) / 1e2, shuffle=shuffle)
-    validation = (X[:1], t[:1]) if watched else None
-    with pytest.raises(bpjit.DivergenceError) as caught:
-        one.fit(X, t, epochs=4, validation=validation, **step_by_step)
-    assert (caught.value.epoch, caught.value.step) == (3, 1)
-    assert one.state()[1]["position"]["updates"] == 3
-    assert one.history.epochs == 1
-    assert all(len(values) == 1 for values in one.history.values())
-    same = line((1e5 + 1) / 1e2, shuffle=shuffle)
-    same.fit(X, t, epochs=4, validation=validation, max_steps=3)
-    assert state_bits(same) == state_bits(one)
-    assert one.state()[0]["order"].tolist() == same.state()[0]["order"].tolist()
-
-
-def test_a_divergence_after_many_compiled_calls(short_calls):
-    rng = np.random.default_rng(0)
-    X, t = rng.normal(size=(200, 1)), np.zeros(200)
-    X[170] = 1e25  # x^2 overflows
-    one = line(1e-3, w=1.0)
-    with pytest.raises(bpjit.DivergenceError) as caught:
-        one.fit(X, t, epochs=1)
-    assert caught.value.epoch == 1
-    assert caught.value.step == 171
-    updates = one.state()[1]["position"]["updates"]
-    assert 0 < updates < 171
-    same = line(1e-3, w=1.0)
-    same.fit(X, t, epochs=1, max_steps=updates)
-    assert state_bits(same) == state_bits(one)
-
-
-def test_moments_that_overflow():
-    """The square of the gradient is no float32: Adam would never move this weight again, and say nothing."""
-    net = bpjit.Network([1, 1], loss="squared_error", seed=0)
-    one = bpjit.Trainer(net, bpjit.Adam(), batch_size=2)
-    with pytest.raises(bpjit.DivergenceError, match="scale the features"):
-        one.fit([[1e10], [2e10]], [1e11, 2e11], epochs=3)
-    tensors, _ = one.state()
-    assert all(np.isfinite(tensor).all() for tensor in tensors.values())
-
-
-def test_a_divergence_is_known_to_other_processes():
-    error = pickle.loads(pickle.dumps(bpjit.DivergenceError("too fast", 3, 7)))
-    assert isinstance(error, bpjit.DivergenceError)
-    assert (str(error), error.epoch, error.step) == ("too fast", 3, 7)
-
-
-@pytest.mark.parametrize("seed", [2**63, 2**64 - 1])
-def test_seeds_beyond_63_bits(seed):
-    one, X, t = explosion(epochs=2, seed=seed, shuffle=True)
-    with pytest.raises(bpjit.DivergenceError):
-        one.fit(X, t, epochs=3)
-
-
-# Stop and go on: the bits of the uninterrupted run
-
-
-def interrupted_and_resumed(k, path, X, t, make, **options):
-    """Stopped after k steps, and gone on with by what the file holds."""
-    one = make()
-    one.fit(X, t, epochs=3, max_steps=k, **options)
-    one.checkpoint(path)
-    resumed = bpjit.Trainer.resume(path)
-    assert state_bits(resumed) == state_bits(one)
-    resumed.fit(X, t, **options)
-    return resumed
-
-
-OPTIMIZERS = [bpjit.Adam(learning_rate=0.1), bpjit.SGD(learning_rate=0.1, momentum=0.9, nesterov=True)]
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["Adam", "Nesterov"])
-@pytest.mark.parametrize("shuffle", [True, False, "orders"])
-@pytest.mark.parametrize("watched", [False, True])
-def test_interrupted_after_any_step(optimizer, shuffle, watched, tmp_path):
-    X, t = classes(17)
-    if shuffle == "orders":
-        shuffle = [np.random.default_rng(epoch).permutation(17) for epoch in range(3)]
-    options = {"validation": classes(7, seed=1)} if watched else {}
-
-    def make():
-        return trainer(optimizer, shuffle=shuffle)
-
-    whole = make()
-    losses = whole.fit(X, t, epochs=3, **options)["loss"]
-    for k in range(1, 12):  # of 4 steps an epoch; after the twelfth nothing is left
-        resumed = interrupted_and_resumed(k, tmp_path / "run.ckpt", X, t, make, **options)
-        assert state_bits(resumed) == state_bits(whole)
-        assert resumed.history["loss"] == losses
-        if watched:
-            assert resumed.history["validation_loss"] == whole.history["validation_loss"]
-
-
-@pytest.mark.variants
-def test_interrupted_again_and_again(tmp_path):
-    X, t = classes()
-    whole, path = trainer(), tmp_path / "run.ckpt"
-    whole.fit(X, t, epochs=4)
-    one = trainer()
-    one.fit(X, t, epochs=4, max_steps=3)
-    while one.history.epochs < 4:
-        one.checkpoint(path)
-        one = bpjit.Trainer.resume(path)
-        one.fit(X, t, max_steps=3)
-    assert state_bits(one) == state_bits(whole)
-
-
-def test_a_resumed_trainer_is_like_the_first_in_all(tmp_path):
-    X, t = classes()
-    orders = [np.random.default_rng(epoch).permutation(23) for epoch in range(4)]
-    one = trainer(bpjit.Adam(learning_rate=0.1, betas=(0.8, 0.9)), batch_size=7, threads=3, shuffle=orders, seed=2**64 - 1)
-    one.fit(X, t, epochs=4, max_steps=6, validation=(X, t))
-    one.checkpoint(tmp_path / "run.ckpt")
-    resumed = bpjit.Trainer.resume(tmp_path / "run.ckpt")
-    for name in ("optimizer", "batch_size", "threads", "seed"):
-        assert getattr(resumed, name) == getattr(one, name)
-    assert all(np.array_equal(a, b) for a, b in zip(resumed.shuffle, orders, strict=True))
-    assert resumed.net.configuration() == one.net.configuration()
-    assert resumed.net.seed == one.net.seed
-    assert dict(resumed.history) == dict(one.history)
-    assert resumed.net.history is resumed.history
-
-
-def test_an_unfinished_epoch_goes_on_with_its_own_data(tmp_path):
-    X, t = classes()
-    one = trainer()
-    one.fit(X, t, epochs=3, max_steps=7)
-    one.checkpoint(tmp_path / "run.ckpt")
-    resumed = bpjit.Trainer.resume(tmp_path / "run.ckpt")
-    other_X, other_t = X.copy(), t.copy()
-    other_X[20, 2] = np.nextafter(other_X[20, 2], 9)
-    other_t[3] = 1 - other_t[3]
-    for each in (one, resumed):
-        before = state_bits(each)
-        for data in ((other_X, t), (X, other_t), (X[::-1], t[::-1]), (X[:-1], t[:-1]), classes(seed=5)):
-            with pytest.raises(ValueError, match="not those that epoch 2 began with"):
-                each.fit(*data)
-        assert state_bits(each) == before
-    resumed.fit(X.copy(), t.copy(), epochs=1)  # the same numbers elsewhere in memory
-    resumed.fit(other_X, other_t, epochs=1)  # from an epoch's end on, any
-
-
-def test_checkpoints_while_it_trains(tmp_path, short_calls):
-    X, t = classes()
-    path, seen = tmp_path / "run.ckpt", []
-
-    class Watching(Progress):
-        def update(self, epoch, samples_done, loss):
-            self.look()
-
-        def epoch_end(self, epoch, record):
-            self.look()
-
-        def look(self):
-            if path.exists():
-                seen.append(bpjit.Trainer.resume(path).state()[1]["position"]["updates"])
-
-    trainer().fit(X, t, epochs=2, checkpoint=path)
-    assert bpjit.Trainer.resume(path).history.epochs == 2
-    path.unlink()
-    trainer().fit(X, t, epochs=3, checkpoint=path, progress=Watching())
-    assert set(seen) == {5, 10}
-    path.unlink()
-    seen.clear()
-    one = trainer()
-    one.fit(X, t, epochs=3, checkpoint=path, checkpoint_every=2, progress=Watching())
-    assert set(seen) >= {2, 4, 6, 8, 12}
-    assert state_bits(bpjit.Trainer.resume(path)) == state_bits(one)
-
-
-KILLED = """
-import os, signal, sys
-import bpjit, runs
-from bpjit.progress import Progress
-
-class Killing(Progress):
-    def update(self, epoch, samples_done, loss):
-        if epoch == 3 and samples_done >= 300:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-X, t = runs.classes(640, 6, 3)
-net = bpjit.Network([6, 20, 3], seed=0)
-trainer = bpjit.Trainer(net, bpjit.Adam(learning_rate=0.01), batch_size=32, seed=5)
-trainer.fit(X, t, epochs=4, checkpoint=sys.argv[1], checkpoint_every=3, progress=Killing())
-"""
-
-
-def test_killed_in_mid_epoch_and_resumed_in_another_process(tmp_path):
-    path = tmp_path / "run.ckpt"
-    tests = os.path.dirname(__file__)
-    command = [sys.executable, "-c", f"import sys; sys.path.append({tests!r})\n{KILLED}", path]
-    assert subprocess.run(command, env=environment(), timeout=120).returncode == -signal.SIGKILL
-    resumed = bpjit.Trainer.resume(path)
-    position = resumed.state()[1]["position"]
-    assert (position["epoch"], position["step"]) == (2, 8)  # 48 updates, of 20 an epoch
-    X, t = classes(640, 6, 3)
-    resumed.fit(X, t)
-    whole = bpjit.Trainer(
-        bpjit.Network([6, 20, 3], seed=0), bpjit.Adam(learning_rate=0.01), batch_size=32, seed=5
-    )
-    whole.fit(X, t, epochs=4)
-    assert state_bits(resumed) == state_bits(whole)
-    assert resumed.history["loss"] == whole.history["loss"]
-
-
-@pytest.mark.nojit
-@pytest.mark.parametrize("make", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
-@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5])
-def test_copies_of_a_trainer_go_on_alike(make, steps):
-    X, t = classes()
-    one = trainer()
-    for _ in range(steps):
-        one.fit(X, t, epochs=1, max_steps=1)
-    other = make(one)
-    before = state_bits(one)
-    other.fit(X, t, epochs=2)
-    assert state_bits(one) == before
-    one.fit(X, t, epochs=2)
-    assert state_bits(one) == state_bits(other)
-    assert other.net.history is other.history
-
-
-# Ctrl-C
-
-INTERRUPTED = """
-import json, os, sys, time
-import bpjit, runs
-from bpjit.progress import Progress
-
-class Ready(Progress):
-    said = False
-    def update(self, *_):
-        if not self.said:
-            print("ready", flush=True)
-        self.said = True
-
-X, t = runs.classes(20_000, 40, 10)
-options = {"validation": (X[:500], t[:500])} if sys.argv[1] == "watched" else {}
-
-def make():
-    return bpjit.Trainer(bpjit.Network([40, 60, 10], seed=0), batch_size=16, seed=0, threads=1)
-
-trainer = make()
-try:
-    trainer.fit(X, t, epochs=10**6, progress=Ready(), **options)
-except KeyboardInterrupt:
-    print(time.monotonic(), flush=True)
-position = trainer.state()[1]["position"]
-same = make()
-same.fit(X, t, epochs=10**6, max_steps=position["updates"], **options)
-assert trainer.history.epochs == position["epoch"] == len(trainer.net.history["seconds"])
-if trainer.history.epochs and options:  # Ctrl-C may have come while the last epoch's scores were taken
-    for name in ("validation_loss", "validation_accuracy"):
-        scores, wanted = trainer.history[name], same.history[name]
-        assert scores[:-1] == wanted[:-1] and (scores[-1] == wanted[-1] or scores[-1] != scores[-1])
-        scores[-1] = wanted[-1]
-assert runs.state_bits(trainer) == runs.state_bits(same)
-assert trainer.net.evaluate(X, t)["accuracy"] > 0.3
-trainer.fit(X, t, max_steps=10)
-print(position["updates"])
-"""
-
-
-@pytest.mark.parametrize("watched", ["watched", "alone"])
-def test_ctrl_c_ends_a_fit_within_a_second(watched):
-    tests = os.path.dirname(__file__)
-    command = [sys.executable, "-c", f"import sys; sys.path.append({tests!r})\n{INTERRUPTED}", watched]
-    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout.readline() == "ready\n"
-            time.sleep(0.3)
-            sent = time.monotonic()  # one clock for all processes
-            process.send_signal(signal.SIGINT)
-            ended = float(process.stdout.readline())
-            updates = int(process.stdout.readline())
-            assert process.wait(timeout=60) == 0
-        finally:
-            process.kill()
-    assert ended - sent < 1.0
-    assert updates > 0
-
-
-def test_ctrl_c_at_any_moment_leaves_whole_steps(short_calls):
-    """Every call that a progress display gets is a moment between two of the trainer's own lines."""
-    X, t = classes()
-
-    class Interrupting(Progress):
-        def __init__(self, call):
-            self.left = call
-
-        def tick(self, *_):
-            self.left -= 1
-            if not self.left:
-                signal.raise_signal(signal.SIGINT)
-
-        update = epoch_end = tick
-
-    for call in range(1, 12):
-        one = trainer()
-        with pytest.raises(KeyboardInterrupt):
-            one.fit(X, t, epochs=3, progress=Interrupting(call))
-        position = one.state()[1]["position"]
-        assert one.history.epochs == position["epoch"]
-        same = trainer()
-        same.fit(X, t, epochs=3, max_steps=position["updates"])
-        assert state_bits(one) == state_bits(same)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if position["epoch"] < 3:
-            one.fit(X, t)
-
-
-def test_a_program_that_handles_ctrl_c_itself(short_calls):
-    """Its handler is called once the step is whole, and stays."""
-    X, t = classes()
-    one, calls = trainer(), []
-
-    class Stop(Exception):
-        pass
-
-    def handler(number, frame):
-        calls.append(number)
-        raise Stop
-
-    class Interrupting(Progress):
-        def update(self, epoch, samples_done, loss):
-            signal.raise_signal(signal.SIGINT)
-            calls.append("update")
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        with pytest.raises(Stop):
-            one.fit(X, t, epochs=3, progress=Interrupting())
-        assert signal.getsignal(signal.SIGINT) is handler
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert calls == ["update", signal.SIGINT]
-    same = trainer()
-    same.fit(X, t, epochs=3, max_steps=one.state()[1]["position"]["updates"])
-    assert state_bits(one) == state_bits(same)
-
-
 # Progress
 
 
@@ -972,135 +538,3 @@ def test_a_progress_display_that_raises_leaves_whole_steps(failing, short_calls)
     if failing != "finish":
         one.fit(X, t)
     assert state_bits(one) == state_bits(whole)
-
-
-# The same bits on any number of threads
-
-THREADS = """
-import ctypes, dataclasses, sys
-import numba
-import numpy as np
-import bpjit, runs
-from numba import types
-from bpjit.engine import activations, jit, plan
-
-# A plan that takes as many threads as it may, and does not measure whether that was wise.
-plan.available_cpus = lambda: 7
-plan.launch_seconds = lambda: 0.0
-plan.Pace.took = lambda *_: None
-
-# Layers of very different widths, so that a worker is in one layer while another is in the next.
-SIZES = [70, 140, 20, 90, 10]
-X, t = runs.classes(900, 70, 10)
-
-
-def trained(threads, optimizer, dtype="float32", epochs=3):
-    net = bpjit.Network(SIZES, seed=0, dtype=dtype)
-    trainer = bpjit.Trainer(net, optimizer, batch_size=500, seed=0, threads=threads)  # 500 and 400
-    history = trainer.fit(X, t, epochs=epochs)
-    assert history.plan.threads == threads, (threads, history.plan)
-    return runs.state_bits(trainer)
-
-
-for dtype in ("float32", "float64") if sys.argv[1] == "both" else ("float32",):
-    for optimizer in (bpjit.SGD(learning_rate=0.1), bpjit.Adam()):
-        hashes = [trained(threads, optimizer, dtype) for threads in (1, 2, 3, 7)]
-        assert len(set(hashes)) == 1, hashes
-
-# Who works: kernels of the run that write down the system's number of the thread which runs them.
-gettid = ctypes.CDLL(None).gettid
-gettid.argtypes, gettid.restype = [], ctypes.c_int
-SEEN = np.zeros((2, 1 << 22), np.int64)  # as many as the system can count
-
-
-@numba.extending.intrinsic
-def pointer(typingctx, address):
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.voidptr(types.intp), codegen
-
-
-def watched(k, parameters, body):
-    place, row = SEEN[k].ctypes.data, SEEN.shape[1]
-
-    @numba.njit
-    def note():
-        numba.carray(pointer(place), (row,), np.int64)[gettid()] += 1
-
-    compiled = numba.cfunc(types.void(*parameters))(body(note))
-
-    class Kernel:
-        def address(self, dtype):
-            return compiled.address
-
-    return Kernel()
-
-
-def relu(note):
-    def sigma(z, a):
-        note()
-        a[:] = np.maximum(z, np.float32(0))
-    return sigma
-
-
-def descent(note):
-    def update(theta, moments, start, gradient, coefficients):
-        note()
-        for k in range(gradient.size):
-            theta[start + k] -= coefficients[0] * gradient[k]
-    return update
-
-
-VECTOR, MATRIX = jit.vector(types.float32), jit.matrix(types.float32)
-activations.ACTIVATIONS["relu"] = dataclasses.replace(
-    activations.ACTIVATIONS["relu"], sigma=watched(0, (MATRIX, MATRIX), relu)
-)
-
-
-class Watched(bpjit.SGD):
-    update = watched(1, (VECTOR, MATRIX, types.intp, VECTOR, VECTOR), descent)
-
-
-for threads in (1, 2, 7):
-    SEEN[:] = 0
-    trained(threads, Watched(learning_rate=0.1), epochs=1)
-    print(threads, *(np.count_nonzero(row) for row in SEEN))
-print(numba.threading_layer())
-"""
-
-
-@pytest.mark.parametrize(("layer", "dtypes"), [("default", "both"), ("workqueue", "one")])
-def test_the_same_bits_on_any_number_of_threads(layer, dtypes):
-    tests = os.path.dirname(__file__)
-    program = f"import sys; sys.path.append({tests!r})\n{THREADS}"
-    *workers, found = python(
-        program, dtypes, NUMBA_NUM_THREADS="8", NUMBA_THREADING_LAYER=layer, OMP_WAIT_POLICY="passive"
-    )
-    assert layer in ("default", found)
-    seen = {threads: counts for threads, *counts in (map(int, row.split()) for row in workers)}
-    assert seen[1] == [1, 1]
-    assert seen[2] == [2, 2]  # of pieces of the mini-batch, and of pieces of the gradient
-    assert all(2 < count <= 7 for count in seen[7])
-
-
-LIMITED = """
-import numba, runs, bpjit
-from bpjit.engine import plan
-plan.available_cpus = lambda: 2
-plan.launch_seconds = lambda: 0.0
-
-X, t = runs.classes(600, 70, 10)
-trainer = bpjit.Trainer(bpjit.Network([70, 140, 20, 90, 10], seed=0), batch_size=500, threads=1)
-trainer.fit(X, t, epochs=1, validation=(X, t))
-assert trainer.history.plan.threads == 1
-try:
-    print(numba.threading_layer())
-except ValueError:  # never entered
-    print("none")
-"""
-
-
-def test_threads_are_an_upper_limit_for_validation_too():
-    tests = os.path.dirname(__file__)
-    assert python(f"import sys; sys.path.append({tests!r})\n{LIMITED}", NUMBA_NUM_THREADS="2") == ["none"]

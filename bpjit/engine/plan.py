@@ -194,13 +194,13 @@ def _measured_launch() -> float | None:
 
 def describe() -> dict[str, str]:
     """What the engine finds on this machine, in words, for `bpjit info`."""
-    width = tile.PANEL_MAX // tile.VECTORS
+    width, launch = tile.PANEL_MAX // tile.VECTORS, launch_seconds()  # which makes Numba pick its threading layer
     return {
         "CPU": _cpu_name(),
         "compiled for": numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1],
         "vectors": f"{width} float32 or {width // 2} float64, tiles of {tile.LARGE} × {tile.VECTORS} vectors",
         "CPUs to use": f"{available_cpus()} of {os.cpu_count()}",
-        "threading layer": f"{jit.threading_layer()}, {_duration(launch_seconds())} a parallel region",
+        "threading layer": f"{jit.threading_layer()}, {_duration(launch)} a parallel region",
         "compile cache": _cache_facts(),
     }
 
