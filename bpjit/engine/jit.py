@@ -81,14 +81,24 @@ def _engine_stamp() -> str:
     return digest.hexdigest()
 
 
+def _code(function: Any) -> tuple:
+    """What a function and those it closes over do: two of a user's with one name must not be taken for each other."""
+    function = getattr(function, "py_func", function)
+    if not hasattr(function, "__code__"):
+        return (repr(function),)
+    code, cells = function.__code__, function.__closure__ or ()
+    constants = [c.co_code if hasattr(c, "co_code") else repr(c) for c in code.co_consts]
+    return code.co_code, constants, code.co_names, [_code(cell.cell_contents) for cell in cells]
+
+
 class DiskCache:
     """Numba's cache interface over one file an entry; whatever is wrong with a file, the kernel is compiled again."""
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, function: Callable):
+        self.name, self.code = name, _code(function)
 
     def _path(self, sig, codegen) -> Path:
-        key = repr((_engine_stamp(), self.name, str(sig), codegen.magic_tuple()))
+        key = repr((_engine_stamp(), self.name, self.code, str(sig), codegen.magic_tuple()))
         return cache_folder() / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
 
     def load_overload(self, sig, target_context):
@@ -156,7 +166,7 @@ class Kernel:
             return len(_plain_functions)
         number = numba.from_dtype(dtype)
         compiled = CFunc(self.function, (self.parameters(number), self.result), locals={}, options=OPTIONS)
-        compiled._cache = DiskCache(self.name)
+        compiled._cache = DiskCache(self.name, self.function)
         compiled.compile()
         self._compiled.append(compiled)
         return compiled.address
@@ -304,7 +314,7 @@ def prepare(dispatcher, name: str, key: Any, *args) -> None:
         return
     with _compile_lock:
         started = time.perf_counter()
-        dispatcher._cache = DiskCache(name)
+        dispatcher._cache = DiskCache(name, dispatcher)
         with interrupts.keep():
             dispatcher.compile(tuple(numba.typeof(a) for a in args))
         _prepared.add((name, key))
