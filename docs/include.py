@@ -74,9 +74,7 @@ def excerpt(source: str, name: str, marks: list[str]) -> str:
     if ast.get_docstring(function) is not None:
         chosen -= lines_of(function.body[0])
     if marks:
-        cited = {
-            number: set(re.findall(r"\bE\d+\b", text[number - 1].partition("  # ")[2])) for number in chosen
-        }
+        cited = {number: set(re.findall(r"\bE\d+\b", text[number - 1].partition("  # ")[2])) for number in chosen}
         missing = set(marks).difference(*cited.values())
         if missing:
             raise LookupError(f"no statement of {name} is marked {', '.join(sorted(missing))}")
@@ -94,9 +92,7 @@ def included(page: str, root: Path) -> str:
 
     malformed = len(OPENING.findall(page)) - len(MARKER.findall(page))
     if malformed:
-        raise LookupError(
-            f"{malformed} marker(s) that are not `<!-- code: PATH NAME [E1 ...] -->` and a python fence"
-        )
+        raise LookupError(f"{malformed} marker(s) that are not `<!-- code: PATH NAME [E1 ...] -->` and a python fence")
     return MARKER.sub(renewed, page)
 
 
@@ -114,9 +110,7 @@ def drifted(root: Path) -> Iterator[tuple[Path, str]]:
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description="Code in the documents, taken from the source.")
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 when a block has drifted"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a block has drifted")
     check = parser.parse_args(arguments).check
     pending = list(drifted(root))
     for path, renewed in pending:

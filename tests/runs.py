@@ -49,12 +49,14 @@ def trainer(optimizer=None, seed=0, **options):
     return bpjit.Trainer(net, optimizer or bpjit.Adam(learning_rate=0.1), **({"batch_size": 5, "seed": 1} | options))
 
 
-def line(rate, w=0.0, dtype="float32", **options):
-    """y = w x + b with squared error: each step multiplies the error y - t by 1 - rate (x^2 + 1)."""
+def line(rate, w=0.0, dtype="float32", momentum=0.0, **options):
+    """y = w x + b with squared error: without momentum a step multiplies the error y - t by 1 - rate (x^2 + 1)."""
     net = bpjit.Network([1, 1], loss="squared_error", dtype=dtype)
     net.set_parameters([([[w]], [0.0])])
     return bpjit.Trainer(
-        net, bpjit.SGD(learning_rate=rate), **({"batch_size": 1, "seed": 0, "shuffle": False} | options)
+        net,
+        bpjit.SGD(learning_rate=rate, momentum=momentum),
+        **({"batch_size": 1, "seed": 0, "shuffle": False} | options),
     )
 
 

@@ -53,8 +53,7 @@ def test_two_samples_by_hand():
     x = np.array([[1.0, 2.0], [1.0, 0.0]])
     t = np.array([[1.0], [0.2]])
     sigma, sigma_prime = (
-        derivation.activations([ACTIVATIONS["sigmoid"][part], ACTIVATIONS["identity"][part]])
-        for part in (0, 1)
+        derivation.activations([ACTIVATIONS["sigmoid"][part], ACTIVATIONS["identity"][part]]) for part in (0, 1)
     )
     cost_of_sample, dC_dy = derivation.loss(*LOSSES["squared_error"])
     close = partial(np.testing.assert_allclose, rtol=ROUNDING, atol=ROUNDING)
@@ -70,9 +69,7 @@ def test_two_samples_by_hand():
     delta = derivation.output_delta(z, a, t, sigma_prime, dC_dy, False)
     close(delta[2], [[0.25], [1.0]])  # (1.5 - 1) / 2;  (2.2 - 0.2) / 2
     derivation.backward(delta, z, W, sigma_prime)
-    close(
-        delta[1], [[0.09375, -0.0625], [0.18, -0.09]]
-    )  # 3/16 · 2 · 1/4, 1/4 · -1 · 1/4;  9/100 · 2, 9/100 · -1
+    close(delta[1], [[0.09375, -0.0625], [0.18, -0.09]])  # 3/16 · 2 · 1/4, 1/4 · -1 · 1/4;  9/100 · 2, 9/100 · -1
 
     dW, db = derivation.gradient(a, delta)
     close(dW[2], [[1.0875, 0.225]])  # 1/4 · 3/4 + 9/10;  1/4 · 1/2 + 1/10
@@ -198,9 +195,7 @@ def results() -> list:
 
 def test_compiled_equals_plain_python():
     """This process and one with the other setting of NUMBA_DISABLE_JIT."""
-    program = (
-        f"import json, sys; sys.path[:0] = {[str(ROOT), str(ROOT / 'tests')]}; import test_derivation as t; "
-    )
+    program = f"import json, sys; sys.path[:0] = {[str(ROOT), str(ROOT / 'tests')]}; import test_derivation as t; "
     program += "print(json.dumps([t.config.DISABLE_JIT, t.results()]))"
     environment = {**os.environ, "NUMBA_DISABLE_JIT": str(1 - config.DISABLE_JIT)}
     command = [sys.executable, "-W", "error", "-c", program]
@@ -253,9 +248,7 @@ def mutations() -> Iterator[Mutation]:
             for text in swapped(node):
                 yield Mutation(node.lineno, "transposed", text)
         elif isinstance(node, ast.For) and MARKED & set(range(node.lineno, node.end_lineno + 1)):
-            last = ast.unparse(node.iter)[
-                :-1
-            ]  # range(n) without its bracket; a loop downwards ends with 0, -1
+            last = ast.unparse(node.iter)[:-1]  # range(n) without its bracket; a loop downwards ends with 0, -1
             shorter = last.removesuffix("0, -1") + "1, -1" if last.endswith(", -1") else f"{last} - 1"
             yield Mutation(node.lineno, "dropped last", f"for {node.target.id} in {shorter}):")
 
@@ -346,9 +339,7 @@ def test_the_documents_show_the_source_as_it_is():
 def test_the_derivation_shows_every_equation():
     page = (ROOT / "docs" / "derivation.md").read_text(encoding="utf-8")
     code = "".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
-    assert {line.strip() for line in SOURCE.splitlines() if marks(line)} <= {
-        line.strip() for line in code.splitlines()
-    }
+    assert {line.strip() for line in SOURCE.splitlines() if marks(line)} <= {line.strip() for line in code.splitlines()}
     for number in range(1, 11):
         assert f"\\tag{{E{number}}}" in page
 
@@ -388,17 +379,12 @@ def test_blocks_are_written_and_drift_is_found(copied):
     marker = "<!-- code: sums.py Sum.of -->"
     assert (copied / "README.md").read_text() == f"before\n{marker}\n```python\n{whole}```\nafter\n"
     part = "for v in x:\n    half = v / 2\n    total += v  # E1\n"
-    assert (
-        copied / "docs" / "sums.md"
-    ).read_text() == f"<!-- code: sums.py Sum.of E1 -->\n```python\n{part}```\n"
+    assert (copied / "docs" / "sums.md").read_text() == f"<!-- code: sums.py Sum.of E1 -->\n```python\n{part}```\n"
 
     (copied / "sums.py").write_text((copied / "sums.py").read_text().replace("v / 2", "v / 3"))
     drifted = include("--check", root=copied)
     assert drifted.returncode == 1
-    assert (
-        drifted.stdout.split()
-        == "README.md: differs from the source docs/sums.md: differs from the source".split()
-    )
+    assert drifted.stdout.split() == "README.md: differs from the source docs/sums.md: differs from the source".split()
 
 
 @pytest.mark.parametrize(

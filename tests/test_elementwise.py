@@ -10,7 +10,7 @@ from numba import njit
 
 from bpjit.engine import elementwise, jit
 
-pytestmark = [pytest.mark.variants, pytest.mark.nojit]
+pytestmark = pytest.mark.variants
 
 DTYPES = ["float32", "float64"]
 
@@ -20,8 +20,8 @@ PROMISED = {
     for name, single, double in re.findall(r"^ +(\w+) +(\d+) +(\d+) ", elementwise.__doc__, re.MULTILINE)
 }
 
-# Where the result of exp can be held by every normal number of the dtype, and so by no clamp.
-RANGE = {"float32": (-87.3, 88.3), "float64": (-708.3, 709.4)}
+# Where exp is a normal number below 2^127 or 2^1023, and so is not clamped.
+RANGE = {"float32": (-87.3, 88.0), "float64": (-708.3, 709.0)}
 
 
 @njit(**jit.OPTIONS)
@@ -96,6 +96,7 @@ def test_the_docstring_promises_for_every_function():
     assert PROMISED.keys() == FUNCTIONS.keys()
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_results_stay_finite_beyond_the_range(dtype):
     most = np.finfo(dtype).max
@@ -109,6 +110,7 @@ def test_results_stay_finite_beyond_the_range(dtype):
     assert (y[3:] == 1).all()
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nan_goes_through(name, dtype):
@@ -116,6 +118,7 @@ def test_nan_goes_through(name, dtype):
     assert (np.isnan(values(name, z)) == np.isnan(z)).all()
 
 
+@pytest.mark.nojit
 def test_zero_and_symmetry():
     for dtype in DTYPES:
         z = np.linspace(0, 30, 1000).astype(dtype)

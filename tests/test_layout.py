@@ -1,6 +1,10 @@
 """Where numbers lie: nothing lies twice, nothing beside an array is written to, no padding comes into a result."""
 
+import signal
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import margins
 import numpy as np
@@ -22,12 +26,23 @@ SERIAL = Plan(1, 2, "as the test wants it")
 
 @njit(**jit.OPTIONS)
 def places(numbers, l):
-    """The views of a layer as copies: of an array of 0, 1, 2, ... they hold where each number lies."""
+    """The views of a layer as copies: of arrays of 0, 1, 2, ... they hold where each number lies."""
     layers, theta, work = numbers
     layer = layers[l]
     in_theta = layout.weights(theta, layer).copy(), layout.biases(theta, layer).copy()
     by_block = layout.a(work, layer).copy(), layout.z(work, layer).copy(), layout.sums(work, layer).copy()
-    return in_theta, by_block, layout.delta_rows(work, layer).copy(), layout.target(work, layer).copy()
+    return in_theta, by_block, layout.delta_rows(work, layer).copy()
+
+
+@njit(**jit.OPTIONS)
+def places_of_data(numbers):
+    layers, _, work = numbers
+    return layout.a(work, layers[0]).copy(), layout.target(work, layers[-1]).copy()
+
+
+def plain(function):
+    """The Python of a function that is compiled for others that are."""
+    return getattr(function, "py_func", function)
 
 
 def laid_out(sizes, dtype, capacity):
@@ -38,17 +53,16 @@ def laid_out(sizes, dtype, capacity):
 def work_places(sizes, dtype, capacity):
     """{(view, layer, block of samples): where it lies in the workspace}."""
     laid, numbers = laid_out(sizes, dtype, capacity)
-    panel, found = tile.panel(dtype), {}
-    for l in range(len(sizes)):
-        _, (a, z, sums), rows, target = places(numbers, l)
+    panel = tile.panel(dtype)
+    x, target = places_of_data(numbers)
+    found = {("a", 0, s): x[s] for s in range(laid.blocks)}
+    found |= {("target", len(sizes) - 1, s): target[s] for s in range(laid.blocks)}
+    for l in range(1, len(sizes)):
+        _, (a, z, sums), rows = places(numbers, l)
         for s in range(laid.blocks):
-            found["a", l, s] = a[s]
+            found["a", l, s], found["z", l, s] = a[s], z[s]
             found["sums", l, s] = sums[s, : sizes[l]]
-            if l > 0:
-                found["z", l, s] = z[s]
-                found["delta_rows", l, s] = rows[:, s * panel : (s + 1) * panel]
-            if l == len(sizes) - 1:
-                found["target", l, s] = target[s]
+            found["delta_rows", l, s] = rows[:, s * panel : (s + 1) * panel]
     return laid, {key: value.ravel() for key, value in found.items()}
 
 
@@ -98,8 +112,8 @@ def test_parameters_lie_apart_and_on_cache_lines(sizes, dtype):
 @pytest.mark.parametrize("units", [*range(1, 40), 63, 64, 65, 1000, 1024])
 def test_rows_are_odd_and_hold_the_tiles(units):
     stored = Layout.of((units, units), np.float64, 1).layers[1]
-    rows = layout.tile_rows.py_func(units)
-    large = layout.large_tiles.py_func(rows)
+    rows = plain(layout.tile_rows)(units)
+    large = plain(layout.large_tiles)(rows)
     assert stored.unit_rows == stored.weight_rows and stored.weight_rows % 2 == 1
     assert units <= rows <= stored.weight_rows
     assert large >= 0 and (rows - large * tile.LARGE) % tile.SMALL == 0 <= rows - large * tile.LARGE
@@ -116,10 +130,10 @@ def test_tasks_hold_every_weight_once(sizes, dtype):
     for task in laid.tasks:
         layer = laid.layers[task.l]
         assert 1 <= task.rows <= layout.TASK_ROWS
-        assert layout.tile_rows.py_func(int(task.rows)) * panel <= layout.TASK_NUMBERS
-        start = layout.task_weights.py_func(layer, task)
+        assert plain(layout.tile_rows)(int(task.rows)) * panel <= layout.TASK_NUMBERS
+        start = plain(layout.task_weights)(layer, task)
         taken[start : start + task.rows * panel] += 1
-        biases[layout.task_biases.py_func(layer, task)] += task.j == 0
+        biases[plain(layout.task_biases)(layer, task)] += task.j == 0
     wanted = np.zeros(laid.theta_size, int)
     for l in range(1, len(sizes)):
         laid.weight(wanted, l)[:] = 1
@@ -217,6 +231,35 @@ def test_nothing_beside_an_array_is_read_or_written(dtype):
         assert distance(found, [g for pair in wanted for g in pair if g is not None]) <= bound, sizes
         y = numpy_forward(model.layout.read(model.theta), data.X[data.order], activations[0], activations[1])
         assert distance([arrays[4]], [y]) <= bound, sizes
+
+
+def at_the_end_of_memory(dtype):
+    """As above, with arrays that end where memory does."""
+    brink = margins.Brink()
+    for width in (1, 3, 8, 16, 33, 64, 70):
+        sizes = (width, 71 - width, width)
+        activations, loss = ("tanh", "tanh"), "squared_error"
+        params, data = posed(sizes, 2 * width + 1, dtype, activations, loss)
+        model = margins.Model(brink, sizes, activations, loss, np.dtype(dtype), True)
+        _, arrays = results(model, params, brink.data(data), width + 1, Adam(0.01))
+        assert all(np.isfinite(array).all() for array in arrays), sizes
+
+
+def ended(statement):
+    """How a process ends that runs a statement with this module."""
+    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_layout as t; {statement}"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+
+
+def test_nothing_beyond_the_end_of_memory_is_read():
+    ran = ended("[t.at_the_end_of_memory(dtype) for dtype in t.DTYPES]")
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_read_beyond_the_end_of_memory_is_seen():
+    read = "a = t.margins.Brink().empty(10, 'float64'); end = a.ctypes.data + 80; of = t.margins.ctypes.string_at"
+    ran = ended(f"{read}; of(end - 1, 1); print('inside', flush=True); of(end, 1); print('beyond', flush=True)")
+    assert (ran.returncode, ran.stdout) == (-signal.SIGSEGV, "inside\n")
 
 
 def test_a_write_beside_an_array_is_seen():

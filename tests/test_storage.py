@@ -490,9 +490,7 @@ def test_shorter_than_the_length_of_a_header(path, content):
     assert_refused(path, f"{len(content)} bytes")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", "null", '{"a": 1, "a": 1}', '{"a": NaN}', "[" * 100_000]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '{"a": 1, "a": 1}', '{"a": NaN}', "[" * 100_000])
 def test_bad_configurations(path, text):
     """With a checksum that is right."""
     storage.write(path, TENSORS, metadata() | {"configuration": text})
@@ -729,9 +727,7 @@ def test_checkpoints_that_are_unsound_though_their_checksum_is_right(path):
     changes = [(tensors, {}), ({}, configuration), (tensors | {"W9": np.ones(2)}, configuration)]
     changes += [({k: v for k, v in tensors.items() if k != name}, configuration) for name in tensors]
     changes += [(tensors, {k: v for k, v in configuration.items() if k != name}) for name in configuration]
-    changes += [
-        (tensors | {"W1": W}, configuration) for W in (np.ones((9, 9), np.float32), tensors["W1"] * np.nan)
-    ]
+    changes += [(tensors | {"W1": W}, configuration) for W in (np.ones((9, 9), np.float32), tensors["W1"] * np.nan)]
     for changed, its_configuration in changes:
         storage.write(path, changed, metadata("checkpoint", its_configuration))
         with pytest.raises(bpjit.FileFormatError, match="no sound bpjit checkpoint"):

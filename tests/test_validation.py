@@ -38,9 +38,7 @@ def targets(t, loss="squared_error", outputs=3, samples=2, dtype=FLOAT32, **more
 
 def refused(error, *parts):
     """The exact class, and a message that holds every part, in this order."""
-    return pytest.raises(
-        error, match="(?s)" + ".*".join(map(re.escape, parts)), check=lambda e: type(e) is error
-    )
+    return pytest.raises(error, match="(?s)" + ".*".join(map(re.escape, parts)), check=lambda e: type(e) is error)
 
 
 def unaligned(A):
@@ -151,9 +149,7 @@ def test_features_are_not_written_to():
         st.sampled_from(["<f4", ">f4", "<f8", ">f8", "f2", "i1", "<u8", ">i8", "?"]),
         hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
     ),
-    st.lists(
-        st.sampled_from([slice(None), slice(None, None, -1), slice(None, None, 2)]), min_size=2, max_size=2
-    ),
+    st.lists(st.sampled_from([slice(None), slice(None, None, -1), slice(None, None, 2)]), min_size=2, max_size=2),
     st.booleans(),
     st.sampled_from([FLOAT32, FLOAT64]),
 )
@@ -712,7 +708,10 @@ def test_a_batch_larger_than_the_data_is_cut_with_a_warning():
         bpjit.Trainer(net, batch_size=128).fit(X, t, epochs=1)
     lines = [linecache.getline(warning.filename, warning.lineno).strip() for warning in caught]
     # Where the user called, not lines of ours.
-    assert lines == ["net.fit(X, t, epochs=1, batch_size=128)", "bpjit.Trainer(net, batch_size=128).fit(X, t, epochs=1)"]
+    assert lines == [
+        "net.fit(X, t, epochs=1, batch_size=128)",
+        "bpjit.Trainer(net, batch_size=128).fit(X, t, epochs=1)",
+    ]
 
 
 @pytest.mark.parametrize("sizes", [[4, 3], (4, 3), np.array([4, 3]), [np.int8(4), 3], range(4, 2, -1)])

@@ -161,9 +161,7 @@ def reference_gradients(
     W, b, sigma, sigma_prime, is_softmax = specification(params, activations, output)
     x = np.array(X, dtype=np.float64, order="C")
     targets = matrix(t, len(params[-1][0]), loss)
-    C, dW, db = derivation.gradients(
-        x, targets, W, b, sigma, sigma_prime, *derivation.loss(*LOSSES[loss]), is_softmax
-    )
+    C, dW, db = derivation.gradients(x, targets, W, b, sigma, sigma_prime, *derivation.loss(*LOSSES[loss]), is_softmax)
     return float(C), [(dW[l], None if bias is None else db[l]) for l, (_, bias) in enumerate(params, start=1)]
 
 
@@ -173,11 +171,7 @@ def numpy_forward(params: Params, X: np.ndarray, activations: str | Sequence[str
     for (W, b), name in zip(params, names_by_layer(params, activations, output), strict=True):
         z = a @ np.asarray(W, dtype=np.float64).T + (0.0 if b is None else b)
         sigma = ACTIVATIONS[name][0]
-        a = (
-            np.array([sigma(row) for row in z])
-            if name == "softmax"
-            else np.vectorize(sigma, otypes=[float])(z)
-        )
+        a = np.array([sigma(row) for row in z]) if name == "softmax" else np.vectorize(sigma, otypes=[float])(z)
     return a
 
 

@@ -1,0 +1,125 @@
+"""Against PyTorch: the same parameters and the same order of mini-batches give the same losses, in float64."""
+
+import numpy as np
+import pytest
+from runs import classes
+
+import bpjit
+
+pytestmark = pytest.mark.external
+
+STEPS, SAMPLES, BATCH = 20, 70, 8  # two epochs of 9 mini-batches, the last of 6, and two mini-batches more
+SIZES = [6, 40, 11, 3]
+OPTIMIZERS = {
+    "SGD": ({"learning_rate": 0.1}, bpjit.SGD, "SGD"),
+    "momentum": ({"learning_rate": 0.05, "momentum": 0.9}, bpjit.SGD, "SGD"),
+    "Nesterov": ({"learning_rate": 0.05, "momentum": 0.8, "nesterov": True}, bpjit.SGD, "SGD"),
+    "Adam": ({"learning_rate": 0.01}, bpjit.Adam, "Adam"),
+    "Adam, other settings": ({"learning_rate": 0.01, "betas": (0.7, 0.9), "eps": 1e-3}, bpjit.Adam, "Adam"),
+}
+LOSSES = ["cross_entropy", "binary_cross_entropy", "squared_error"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def data(loss):
+    X, labels = classes(SAMPLES, SIZES[0], SIZES[-1])
+    draw = np.random.default_rng(1)
+    if loss == "cross_entropy":
+        return X, labels
+    if loss == "binary_cross_entropy":
+        return X, draw.integers(0, 2, (SAMPLES, SIZES[-1])).astype(np.float64)
+    return X, np.eye(SIZES[-1])[labels] + draw.normal(size=(SAMPLES, SIZES[-1]))
+
+
+def batches(orders):
+    return [order[start : start + BATCH] for order in orders for start in range(0, SAMPLES, BATCH)][:STEPS]
+
+
+def costs_of_torch(z, t, loss):
+    """The cost of a mini-batch from its z^L: the mean over samples of the sum over outputs."""
+    from torch.nn import functional
+
+    if loss == "cross_entropy":
+        return functional.cross_entropy(z, t)
+    if loss == "binary_cross_entropy":
+        return functional.binary_cross_entropy_with_logits(z, t, reduction="sum") / len(t)
+    return 0.5 * functional.mse_loss(z, t, reduction="sum") / len(t)
+
+
+def trace_of_torch(parameters, activation, loss, name, settings, orders):
+    """The loss of each mini-batch before its update, and the parameters in the end."""
+    import torch
+
+    X, t = map(torch.tensor, data(loss))
+    theta = [torch.tensor(array, requires_grad=True) for pair in parameters for array in pair]
+    settings = {"lr" if key == "learning_rate" else key: value for key, value in settings.items()}
+    optimizer = getattr(torch.optim, name)(theta, **settings)
+    losses = []
+    for batch in batches(orders):
+        a = X[batch]
+        for l in range(0, len(theta), 2):
+            z = a @ theta[l].T + theta[l + 1]
+            a = getattr(torch, activation)(z)
+        C = costs_of_torch(z, t[batch], loss)
+        losses.append(C.item())
+        optimizer.zero_grad()
+        C.backward()
+        optimizer.step()
+    return losses, [array.detach().numpy() for array in theta]
+
+
+def trace(net, optimizer, loss, orders):
+    X, t = data(loss)
+    trainer = bpjit.Trainer(net, optimizer, batch_size=BATCH, shuffle=orders, threads=1)
+    losses = []
+    for batch in batches(orders):
+        losses.append(net.loss(X[batch], t[batch]))
+        trainer.fit(X, t, epochs=1, max_steps=1)
+    return losses
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_same_losses_over_twenty_steps(loss, name, activation):
+    """Within float64 rounding: sums of up to 40 numbers in another order differ by some 1e-15, and training that
+    converges adds such differences up over the steps without amplifying them much.
+    """
+    settings, optimizer, of_torch = OPTIMIZERS[name]
+    orders = [np.random.default_rng(epoch).permutation(SAMPLES) for epoch in range(3)]
+    net = bpjit.Network(SIZES, activation, loss=loss, dtype="float64", seed=0)
+    begun = [array for pair in net.parameters() for array in pair]
+    wanted, theta = trace_of_torch(net.parameters(), activation, loss, of_torch, settings, orders)
+    losses = trace(net, optimizer(**settings), loss, orders)
+    assert len(losses) == STEPS
+    assert losses == pytest.approx(wanted, rel=1e-12, abs=0)
+    ends = [array for pair in net.parameters() for array in pair]
+    for found, other, before in zip(ends, theta, begun, strict=True):
+        assert np.linalg.norm(found - other) <= 1e-11 * np.linalg.norm(other)
+        assert np.linalg.norm(found - before) > 1e-3 * np.linalg.norm(found)  # far from where it began
+
+
+def test_the_gradients_of_a_mini_batch():
+    """Relative norm: as many roundings as above, in one step."""
+    import torch
+
+    for loss in LOSSES:
+        net = bpjit.Network(SIZES, "tanh", loss=loss, dtype="float64", seed=0)
+        X, t = data(loss)
+        theta = [torch.tensor(array, requires_grad=True) for pair in net.parameters() for array in pair]
+        a = torch.tensor(X)
+        for l in range(0, len(theta), 2):
+            z = a @ theta[l].T + theta[l + 1]
+            a = torch.tanh(z)
+        costs_of_torch(z, torch.tensor(t), loss).backward()
+        for found, other in zip((array for pair in net.gradients(X, t) for array in pair), theta, strict=True):
+            assert np.linalg.norm(found - other.grad.numpy()) <= 1e-13 * np.linalg.norm(other.grad.numpy())
