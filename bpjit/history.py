@@ -62,7 +62,7 @@ class History(Mapping[str, list[float]]):
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, list[float | str]], epochs: int) -> "History":
-        """The history that `to_columns` wrote. Raises ValueError unless "loss" and all others have an entry an epoch."""
+        """The history that `to_columns` wrote. Raises ValueError unless all have an entry an epoch."""
         history = cls({name: [float(x) for x in values] for name, values in columns.items()})
         if history.epochs != epochs or any(len(values) != epochs for values in history._columns.values()):
             raise ValueError(f"the history does not have {epochs} epochs")
