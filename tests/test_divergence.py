@@ -95,6 +95,16 @@ def test_a_divergence_in_a_later_fit():
     assert one.fit(X, t, epochs=1).epochs == 1
 
 
+def test_parameters_that_were_set_since_are_not_taken_back():
+    one = line(1e-3)
+    X, t = [[1e3], [1e3]], [0.0, 0.0]
+    one.fit(X, t, epochs=1)
+    one.net.set_parameters([([[1e38]], [0.0])])
+    with pytest.raises(bpjit.DivergenceError, match="epoch 2, step 1"):
+        one.fit(X, t, epochs=1)
+    assert one.net.parameters()[0][0] == np.float32(1e38)
+
+
 @pytest.mark.parametrize("watched", [False, True])
 @pytest.mark.parametrize("shuffle", [True, [np.roll(np.arange(2), k) for k in range(4)]])
 def test_a_divergence_at_the_first_step_of_an_epoch(watched, shuffle, tmp_path):

@@ -394,6 +394,7 @@ def test_metrics_that_are_refused():
         net.evaluate([[1, 0]], [1], metrics=["acuracy"])
     with pytest.raises(ValueError, match="accuracy needs a classifier"):
         net.evaluate([[1, 0]], [1])
+    assert net.evaluate([[1, 0]], [1], metrics="loss") == {"loss": 0.0}  # a lone name is a list of one
 
 
 @pytest.mark.variants
@@ -446,10 +447,12 @@ def test_questions_about_more_rows_than_pass_together():
 def test_answers_do_not_depend_on_how_many_rows_pass_together(batch, monkeypatch):
     net = bpjit.Network([3, 40, 2], seed=0)
     X, t = classes(700)
-    y, C, gradients = net.predict(X), net.loss(X, t), net.gradients(X, t)
+    y, C, gradients, scores = net.predict(X), net.loss(X, t), net.gradients(X, t), net.evaluate(X, t)
     monkeypatch.setattr(network, "PREDICT_BATCH", batch)
     monkeypatch.setattr(network, "GRADIENT_BATCH", 10 * batch)
+    monkeypatch.setattr(network, "CALL_FLOPS", 1)  # every batch is a compiled call of its own
     assert np.array_equal(net.predict(X), y)
+    assert net.evaluate(X, t) == scores
     assert net.loss(X, t) == pytest.approx(C, rel=1e-13)  # the costs are the same, and added in float64
     for pair, wanted in zip(net.gradients(X, t), gradients, strict=True):
         for k in (0, 1):  # float32 sums of 700 numbers below 1, divided by 700: 700 roundings of 6e-8 at the worst

@@ -100,9 +100,11 @@ def test_the_same_bits_on_any_number_of_threads(layer, dtypes):
     )
     assert layer in ("default", found)
     seen = {threads: counts for threads, *counts in (map(int, row.split()) for row in workers)}
-    assert seen[1] == [1, 1]
-    assert seen[2] == [2, 2]  # of pieces of the mini-batch, and of pieces of the gradient
-    assert all(2 < count <= 7 for count in seen[7])
+    assert all(count <= threads for threads, counts in seen.items() for count in counts)
+    if found != "tbb":  # whose workers may leave all pieces to the first of them
+        assert seen[1] == [1, 1]
+        assert seen[2] == [2, 2]  # of pieces of the mini-batch, and of pieces of the gradient
+        assert all(count > 2 for count in seen[7])
 
 
 LIMITED = """

@@ -110,7 +110,7 @@ LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy", "identi
 @pytest.mark.nojit
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("output", LOSSES)
-def test_epochs_are_those_of_a_few_lines_of_numpy(output, update, short_calls):
+def test_epochs_are_those_of_a_few_lines_of_numpy(output, update):
     """In float64, where they differ by the rounding of sums in another order: 1e-16 a step, little amplified by few."""
     optimizer, reference_update = UPDATES[update]
     net = bpjit.Network([3, 4, 2], activation="tanh", loss=LOSSES[output], dtype="float64", seed=0)

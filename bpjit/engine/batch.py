@@ -24,6 +24,7 @@ def gather(layers, work, X, order, first, samples, s_first, s_end):
         for q in range(0, layer.panel, side):
             sample = first + s * layer.panel + q
             for j in range(0, whole, side):
+                tile.prefetch(X, order, sample + side, j)  # the next rows, anywhere in memory
                 tile.gather(X, order, sample, last, j, x[s], q)
         for q in range(layer.panel):
             row = order[min(first + s * layer.panel + q, last)]

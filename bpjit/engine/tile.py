@@ -299,3 +299,28 @@ def gather(typingctx, x, order, s, last, j, y, c):
         return context.get_dummy_value()
 
     return types.void(x, order, types.intp, types.intp, types.intp, y, types.intp), codegen
+
+
+@_operation(tile_plain.prefetch)
+def prefetch(typingctx, x, order, s, j):
+    """Asks the memory for x[order[s + k], j:], k below `lanes`, within order: a later `gather` need not wait."""
+    tile = TileType(1, x.dtype)
+
+    def codegen(context, builder, signature, args):
+        source = context.make_array(x)(context, builder, args[0])
+        numbers = context.make_array(order)(context, builder, args[1])
+        last = builder.sub(builder.extract_value(numbers.shape, 0), ir.Constant(INDEX, 1))
+        columns = builder.extract_value(source.shape, 1)
+        byte_pointer = ir.IntType(8).as_pointer()
+        function = ir.FunctionType(ir.VoidType(), [byte_pointer, LANE, LANE, LANE])
+        fetch = cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0")
+        read, keep, data = (ir.Constant(LANE, number) for number in (0, 3, 1))
+        for k in range(tile.lanes):
+            sample = _row(builder, args[2], k)
+            sample = builder.select(builder.icmp_signed("<", sample, last), sample, last)
+            row = builder.load(builder.gep(numbers.data, [sample]))
+            at = builder.gep(source.data, [builder.add(builder.mul(row, columns), args[3])])
+            builder.call(fetch, [builder.bitcast(at, byte_pointer), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(x, order, types.intp, types.intp), codegen
