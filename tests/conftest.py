@@ -44,3 +44,15 @@ def pytest_runtest_makereport():  # type: ignore[no-untyped-def]
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_make_collect_report():  # type: ignore[no-untyped-def]
     return _refuse_skip((yield))
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads, whose loop takes seconds to compile, are the matter of test_threads.py."""
+    monkeypatch.setattr("bpjit.engine.plan.available_cpus", lambda: 1)
+
+
+@pytest.fixture
+def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiled call makes one step or a few."""
+    monkeypatch.setattr("bpjit.training.CALL_SECONDS", 1e-7)

@@ -8,20 +8,8 @@ import pytest
 from runs import line, state_bits
 
 import bpjit
-from bpjit import training
-from bpjit.engine import plan
 
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    """Threads, whose loop takes seconds to compile, are the matter of test_threads.py."""
-    monkeypatch.setattr(plan, "available_cpus", lambda: 1)
-
-
-@pytest.fixture
-def short_calls(monkeypatch):
-    """A compiled call makes one step or a few."""
-    monkeypatch.setattr(training, "CALL_SECONDS", 1e-7)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_step_that_throws_the_network_off():

@@ -12,21 +12,9 @@ import pytest
 from runs import classes, environment, state_bits, trainer
 
 import bpjit
-from bpjit import training
-from bpjit.engine import plan
 from bpjit.progress import Progress
 
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    """Threads, whose loop takes seconds to compile, are the matter of test_threads.py."""
-    monkeypatch.setattr(plan, "available_cpus", lambda: 1)
-
-
-@pytest.fixture
-def short_calls(monkeypatch):
-    """A compiled call makes one step or a few."""
-    monkeypatch.setattr(training, "CALL_SECONDS", 1e-7)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def interrupted_and_resumed(k, path, X, t, make, **options):

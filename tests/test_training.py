@@ -12,22 +12,10 @@ import pytest
 from runs import bits, classes, line, state_bits, trainer
 
 import bpjit
-from bpjit import training
-from bpjit.engine import plan
 from bpjit.engine.model import draw_order
 from bpjit.progress import Progress
 
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    """Threads, whose loop takes seconds to compile, are the matter of test_threads.py."""
-    monkeypatch.setattr(plan, "available_cpus", lambda: 1)
-
-
-@pytest.fixture
-def short_calls(monkeypatch):
-    """A compiled call makes one step or a few."""
-    monkeypatch.setattr(training, "CALL_SECONDS", 1e-7)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # What it computes, against a few lines of NumPy
