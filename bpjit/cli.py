@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import bpjit
+from bpjit import validation
 from bpjit.datasets import LOADERS, Samples
 from bpjit.validation import choice, real
 
@@ -134,13 +135,30 @@ def train(
     _print_rows(_summary(net, history, parts, save, plot))
 
 
-def info() -> None:
-    """Show versions, CPU, threads and compile cache."""
+def info(
+    network: Annotated[
+        str | None, typer.Option(help="Widths of all layers, as 784-128-10: how would it be trained?")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "--batch", min=1, help="Samples in a mini-batch of it.")
+    ] = 32,
+    dtype: Annotated[str, typer.Option(help="Of its numbers: float32 or float64.")] = "float32",
+    threads: Annotated[int | None, typer.Option(help="At most; left out: as many as pay.")] = None,
+) -> None:
+    """Show versions, CPU, threads and compile cache; or how a network would be trained here, and why."""
     from bpjit.engine import plan
 
     rows = {"bpjit": bpjit.__version__, "python": platform.python_version()}
     rows |= {name: version(name) for name in ("numba", "llvmlite", "numpy", "safetensors")}
-    _print_rows(rows | plan.describe())
+    with _wrong_options():
+        if network is not None:
+            number = validation.float_dtype(dtype)
+            sizes = validation.layer_sizes(_layer_widths(network), number.itemsize, "network")
+            limit = validation.threads(threads)
+            rows = plan.describe_step(sizes, batch_size, number, limit)
+        else:
+            rows |= plan.describe()
+    _print_rows(rows)
 
 
 class _Parts(NamedTuple):
@@ -170,6 +188,13 @@ def _split(X: np.ndarray, t: np.ndarray, test: float, validation: float, seed: i
     if validation == 0.0:
         return _Parts(rest, None, apart)
     return _Parts(*split(*rest, validation), apart)
+
+
+def _layer_widths(network: str) -> list[int]:
+    try:
+        return [int(width) for width in network.split("-")]
+    except ValueError:
+        raise ValueError(f"network must be whole numbers with dashes between them, got {network!r}") from None
 
 
 def _widths(hidden: str) -> list[int]:

@@ -238,8 +238,8 @@ class Trainer:
         before = jit.seconds_compiling()
         plan = self.net._plan(run.batch_size, self.threads, training=True)
         run.pace = Pace(plan)
-        share = plan.threads > 1 or (run.watched is not None and self.net._shares(run.watched, self.threads))
-        self.net._model.compile(run.state, self.optimizer, run.data, self._place(run), share)
+        asking = None if run.watched is None else self.net._plan_for(run.watched, self.threads)
+        self.net._model.compile(self.optimizer, run.batch_size, plan, asking)
         self.history.compile_seconds += jit.seconds_compiling() - before
         self.history.plan = plan
 
@@ -256,9 +256,7 @@ class Trainer:
 
     def _place(self, run: Run) -> Place:
         position = self._position
-        return Place(
-            self._order_seed, position.epoch, position.step, position.updates, run.batch_size, run.pace.plan.piece
-        )
+        return Place(self._order_seed, position.epoch, position.step, position.updates, run.batch_size)
 
     @property
     def _call_seconds(self) -> float:
@@ -279,12 +277,12 @@ class Trainer:
         count = run.steps_now(position)
         losses = np.empty(count)
         started = time.perf_counter()
-        threads = run.pace.threads
+        plan = run.pace.now
         done = self.net._model.train(
-            run.state, self.optimizer, run.data, self._place(run), losses, threads, draw=self.shuffle is True
+            run.state, self.optimizer, run.data, self._place(run), losses, plan, draw=self.shuffle is True
         )
         seconds = time.perf_counter() - started
-        run.pace.took(threads, count, seconds)
+        run.pace.took(plan.threads, count, seconds)
         if done != count:
             self._go_back(run, count, done)
         run.good = replace(position)

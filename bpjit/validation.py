@@ -331,7 +331,8 @@ def _users_level() -> int:
 def _numbers(values: Any, name: str) -> np.ndarray:
     """values as a plain array of booleans, integers or floats, without a copy where they are one."""
     parts = values if isinstance(values, list | tuple) else (values,)
-    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+    masked = sys.modules.get("numpy.ma")  # whose import takes a tenth of a first fit
+    if masked and any(isinstance(part, masked.MaskedArray) for part in parts):
         raise TypeError(f"{name} is a masked array: fill its gaps first, {name}.filled(value)")
     if hasattr(values, "tocsr"):
         raise TypeError(f"{name} is a sparse matrix, which is not supported: pass {name}.toarray()")

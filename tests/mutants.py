@@ -37,9 +37,17 @@ class Mutant:
         assert text.count(self.old) == 1, f"{self.file} holds {self.old!r} {text.count(self.old)} times"
         return text.replace(self.old, self.new)
 
+    def lines(self) -> set[int]:
+        """The numbers of the lines that differ, from 0."""
+        sound = (PACKAGE / "engine" / self.file).read_text(encoding="utf-8").splitlines()
+        return {n for n, (line, other) in enumerate(zip(sound, self.source().splitlines())) if line != other}
+
 
 def of(file: str, old: str, **errors: str) -> list[Mutant]:
     return [Mutant(file, kind.replace("_", " "), old, new) for kind, new in errors.items()]
+
+
+REST_OF_E7 = "for q in range(layer.units - p * width):\n            t = "  # the statement under it stands above too
 
 
 MUTANTS = [
@@ -51,14 +59,21 @@ MUTANTS = [
         sign="2 * z - tile.add_row_products(z, W, j, i, a, j)",
         transposed="tile.add_column_products(z, W, i, j, a, j)",
     ),
+    *of(
+        "forward.py",
+        "tile.add_row_products(t, a[block], j, s_in_block, W[p], j)",
+        zeroed="t",
+        sign="2 * t - tile.add_row_products(t, a[block], j, s_in_block, W[p], j)",
+        transposed="tile.add_column_products(t, a[block], s_in_block, j, W[p], j)",
+    ),
     *of("forward.py", "for j in range(j_first, j_end):", dropped_last="for j in range(j_first, j_end - 1):"),
     *of("forward.py", "tile.rows_of(SMALL, b, i) if", no_bias="tile.zeros(SMALL, a) if"),
     *of(
         "forward.py",
-        "call(layers[l].sigma, z[s, :n], a[s, :n])",
-        zeroed="a[s, :n] = 0",
-        sign="call(layers[l].sigma, -z[s, :n], a[s, :n])",
-        dropped_last="call(layers[l].sigma, z[s, : n - 1], a[s, : n - 1])",
+        "call(layer.sigma, of_block(z, s, i_first, i_end), of_block(a, s, i_first, i_end))",
+        zeroed="a[s, i_first:i_end] = 0",
+        sign="call(layer.sigma, -of_block(z, s, i_first, i_end), of_block(a, s, i_first, i_end))",
+        dropped_last="call(layer.sigma, of_block(z, s, i_first, i_end - 1), of_block(a, s, i_first, i_end - 1))",
     ),
     # E3
     *of("epoch.py", "return C / samples  # E3", zeroed="return 0.0", sign="return -C / samples", sum="return C"),
@@ -70,35 +85,39 @@ MUTANTS = [
     # E6
     *of(
         "backward.py",
-        "delta[s, i, q] *= share",
-        zeroed="delta[s, i, q] *= 0",
-        sign="delta[s, i, q] *= -share",
+        "delta_s[i, q] *= share",
+        zeroed="delta_s[i, q] *= 0",
+        sign="delta_s[i, q] *= -share",
         no_mean="pass",
     ),
     *of("backward.py", "for i in range(n):", dropped_last="for i in range(n - 1):"),
-    *of("backward.py", "pair, z[s, :n], y[s, :n], t[s, :n]", swapped="pair, z[s, :n], t[s, :n], y[s, :n]"),
-    *of("backward.py", "cost_prime, y[s, :n], t[s, :n]", swapped="cost_prime, t[s, :n], y[s, :n]"),
+    *of("backward.py", "pair, z_s, y_s, t_s", swapped="pair, z_s, t_s, y_s"),
+    *of("backward.py", "cost_prime, y_s, t_s", swapped="cost_prime, t_s, y_s"),
     # E7
     *of(
         "backward.py",
-        "tile.add_column_products(t, W[p], j, i - i_first, delta, i)",
-        zeroed="t",
-        sign="2 * t - tile.add_column_products(t, W[p], j, i - i_first, delta, i)",
-        transposed="tile.add_row_products(t, W[p], i - i_first, j, delta, i)",
+        "tile.add_column_products(t, W[p], j, q, delta, p * width + q)  # E7: sum",
+        zeroed="t  # E7: sum",
+        sign="2 * t - tile.add_column_products(t, W[p], j, q, delta, p * width + q)  # E7: sum",
+        transposed="tile.add_row_products(t, W[p], q, j, delta, p * width + q)  # E7: sum",
     ),
     *of(
         "backward.py",
-        "min(i_first + layer.panel, layer.units)",
-        dropped_last="min(i_first + layer.panel, layer.units - 1)",
+        REST_OF_E7 + "tile.add_column_products(t, W[p], j, q, delta, p * width + q)",
+        zeroed=REST_OF_E7 + "t",
+        sign=REST_OF_E7 + "2 * t - tile.add_column_products(t, W[p], j, q, delta, p * width + q)",
+        transposed=REST_OF_E7 + "tile.add_row_products(t, W[p], q, j, delta, p * width + q)",
     ),
+    *of("backward.py", "for p in range(p_first, last):", dropped_last="for p in range(p_first, last - 1):"),
+    *of("backward.py", "range(layer.units - p * width)", dropped_last="range(layer.units - p * width - 1)"),
     *of("backward.py", "for p in range(p_first, p_end):", dropped_last="for p in range(p_first, max(p_end - 1, 1)):"),
     *of(
         "backward.py",
-        "call(previous.sigma_prime, z[s, :n], a[s, :n], sums[s, :n], delta[s, :n])",
-        zeroed="delta[s, :n] = 0",
-        sign="call(previous.sigma_prime, z[s, :n], a[s, :n], -sums[s, :n], delta[s, :n])",
-        without_sigma_prime="delta[s, :n] = sums[s, :n]",
-        dropped_last="call(previous.sigma_prime, z[s, : n - 1], a[s, : n - 1], sums[s, : n - 1], delta[s, : n - 1])",
+        "call(layer.sigma_prime, z_s, a_s, delta_s)  # E7",
+        zeroed="delta_s[:] = 0  # E7",
+        sign="delta_s *= -a_s * (1 - a_s)  # E7",
+        without_sigma_prime="pass  # E7",
+        dropped_last="call(layer.sigma_prime, z_s[:-1], a_s[:-1], delta_s[:-1])  # E7",
     ),
     *of(
         "backward.py",
@@ -113,12 +132,20 @@ MUTANTS = [
     # E8, E9
     *of(
         "gradient.py",
-        "tile.add_column_products(t, a[block], j, s - s_block, delta, s)",
+        "tile.add_column_products(t, a[block], j, q, delta, block * width + q)",
         zeroed="t",
-        sign="2 * t - tile.add_column_products(t, a[block], j, s - s_block, delta, s)",
-        transposed="tile.add_row_products(t, a[block], s - s_block, j, delta, s)",
+        sign="2 * t - tile.add_column_products(t, a[block], j, q, delta, block * width + q)",
+        transposed="tile.add_row_products(t, a[block], q, j, delta, block * width + q)",
     ),
-    *of("gradient.py", "min(s_block + panel, s_end)", dropped_last="min(s_block + panel, s_end - 1)"),
+    *of(
+        "gradient.py",
+        "tile.add_column_products(t, a[last], j, q, delta, last * width + q)",
+        zeroed="t",
+        sign="2 * t - tile.add_column_products(t, a[last], j, q, delta, last * width + q)",
+        transposed="tile.add_row_products(t, a[last], q, j, delta, last * width + q)",
+    ),
+    *of("gradient.py", "range(s_first // width, last)", dropped_last="range(s_first // width, last - 1)"),
+    *of("gradient.py", "range(s_end - last * width)", dropped_last="range(s_end - last * width - 1)"),
     *of(
         "gradient.py",
         "tile.add_rows(t, delta, s)  # E9",
@@ -237,6 +264,7 @@ class Check:
             net.set_parameters(params)
             yield twins.distance(flat(net.gradients(X, t)), flat(gradients))
             yield abs(net.loss(X, t) - C) / C
+            yield twins.distance([net.predict(X[:3])], [net.predict(X)[:3]])
         for name, settings, wanted in self.steps:
             net.set_parameters(params)
             options = {"batch_size": self.samples, "shuffle": False, "threads": 1}

@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+from itertools import product
 from math import log
 
 import mutants
@@ -19,7 +20,7 @@ from twins import central_differences, distance, numpy_forward, problem, referen
 
 import bpjit
 from bpjit.engine import backward, batch, forward, gradient, jit, layout, plan, tile
-from bpjit.engine.activations import ACTIVATIONS
+from bpjit.engine.activations import ACTIVATIONS, elementwise
 from bpjit.engine.epoch import Data, Place
 from bpjit.engine.losses import LOSSES
 from bpjit.engine.model import Model, draw_order
@@ -319,14 +320,18 @@ def test_outputs_over_many_batches(dtype):
 # The same bits.
 
 
-def trained(model, params, data, optimizer, batch_size, piece, threads):
+def as_planned(threads=1, piece=1, by_layer=False, in_chunks=False):
+    return plan.Plan(threads, piece, "as the test wants it", by_layer, in_chunks)
+
+
+def trained(model, params, data, optimizer, batch_size, chosen):
     """theta, moments and losses of one epoch from params on; seed 7 draws the order."""
     for l, (W, b) in enumerate(params, start=1):
         model.layout.write(model.theta, l, W, b)
     moments = model.moments(optimizer.moments)
     losses = np.zeros(-(-len(data.X) // batch_size))
-    place = Place(7, 0, 0, 0, batch_size, piece)
-    done = model.train(model.state(optimizer, moments), optimizer, data, place, losses, threads, draw=True)
+    place = Place(7, 0, 0, 0, batch_size)
+    done = model.train(model.state(optimizer, moments), optimizer, data, place, losses, chosen, draw=True)
     assert done == len(losses)
     return model.theta.copy(), moments, losses
 
@@ -336,22 +341,70 @@ def engine_data(X, t, dtype):
     return Data(X.astype(dtype), labels, t.astype(dtype), order, y)
 
 
+TWO = min(2, config.NUMBA_NUM_THREADS)
+CUTS = list(product((False, True), (False, True)))  # by_layer, in_chunks
+PLANS = [as_planned(threads, piece, *cut) for threads in (1, TWO) for piece in (1, 3) for cut in CUTS]
+
+
 @pytest.mark.variants
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_pieces_and_threads_change_no_bit(dtype):
-    """Layers of very different widths and pieces of different sizes: threads are at different layers at a time."""
-    sizes, samples, batch_size = (20, 150, 9, 120, 11), 800, 600
+@pytest.mark.parametrize(
+    ("sizes", "batch_size"),
+    [
+        # Layers of very different widths: threads are at different layers at a time. The last chunk is not whole.
+        ((20, 150, 9, 120, 11), 2 * gradient.CHUNK + 76),
+        ((70, 40), gradient.CHUNK + 1),
+        ((5, 70, 7), 1),
+    ],
+)
+def test_plans_change_no_bit(sizes, batch_size, dtype):
+    samples = batch_size + batch_size // 3 + 1  # a smaller mini-batch, of fewer chunks, follows
     params, X, t = problem(sizes, samples, "tanh", "tanh", "squared_error")
-    model = Model(sizes, ("tanh",) * 4, "squared_error", np.dtype(dtype), True)
+    model = Model(sizes, ("tanh",) * (len(sizes) - 1), "squared_error", np.dtype(dtype), True)
     data = engine_data(X, t, dtype)
-    first = trained(model, params, data, Adam(0.01), batch_size, 1, 1)
+    first = trained(model, params, data, Adam(0.01), batch_size, PLANS[0])
     blocks = -(-batch_size // tile.panel(dtype))
-    two = min(2, config.NUMBA_NUM_THREADS)
-    runs = [(2, 1), (blocks, 1), (1, two), (3, two), (4, two), *[(blocks * 2 // 3, two)] * 5]
-    for piece, threads in runs:
-        again = trained(model, params, data, Adam(0.01), batch_size, piece, threads)
+    uneven = [as_planned(TWO, piece) for piece in (blocks, *[blocks * 2 // 3 or 1] * 5)]
+    for chosen in PLANS[1:] + uneven:
+        again = trained(model, params, data, Adam(0.01), batch_size, chosen)
         for found, wanted in zip(again, first, strict=True):
-            np.testing.assert_array_equal(found, wanted, err_msg=f"pieces of {piece}, {threads} threads")
+            np.testing.assert_array_equal(found, wanted, err_msg=str(chosen))
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("sizes", "samples"), [((20, 150, 9, 120, 11), 600), ((70, 40), 600), ((5, 70, 7), 1)])
+def test_plans_change_no_bit_of_an_answer(sizes, samples, dtype):
+    """Outputs, losses and the gradient itself, in mini-batches the last of which is smaller."""
+    params, X, t = problem(sizes, samples, "tanh", "tanh", "squared_error")
+    model = Model(sizes, ("tanh",) * (len(sizes) - 1), "squared_error", np.dtype(dtype), True)
+    model.write(params)
+    data = engine_data(X, t, dtype)._replace(y=np.zeros(t.shape, dtype))
+    first = None
+    for chosen in PLANS:
+        data.y[:] = np.nan
+        model.predict(data, 250, chosen)
+        C, dC = model.gradient(data, chosen)
+        answers = data.y.copy(), model.losses(data, 250, chosen), C, dC
+        first = first or answers
+        for found, wanted in zip(answers, first, strict=True):
+            np.testing.assert_array_equal(found, wanted, err_msg=str(chosen))
+    assert distance([first[0]], [numpy_forward(params, X, "tanh", "tanh")]) <= bound(sizes, 1, dtype)
+
+
+def test_an_activation_that_needs_z(monkeypatch):
+    """Its z is kept apart from a, whichever way the layers are cut."""
+    square = elementwise("square", lambda z: z * z, lambda z, a: z + z)
+    monkeypatch.setitem(ACTIVATIONS, "square", square)
+    monkeypatch.setitem(twins.ACTIVATIONS, "square", (lambda z: z * z, lambda z: 2 * z))
+    sizes, samples = (6, 40, 35, 3), 20
+    params, X, t = problem(sizes, samples, "square", "tanh", "squared_error")
+    _, wanted = reference_gradients(params, X, t, "square", "tanh", "squared_error")
+    model = Model(sizes, ("square", "square", "tanh"), "squared_error", np.dtype("float64"), True)
+    model.write(params)
+    for by_layer in (False, True):
+        _, found = model.gradient(engine_data(X, t, "float64"), as_planned(by_layer=by_layer))
+        assert distance(arrays(model.layout.read(found)), arrays(wanted)) <= bound(sizes, samples, "float64")
 
 
 @pytest.mark.nojit
@@ -362,7 +415,7 @@ def test_a_step_takes_the_rows_that_the_order_names(dtype):
     params, X, t = rounded(*problem(sizes, samples, "tanh", "tanh", "squared_error"), dtype)
     model = Model(sizes, ("tanh", "tanh"), "squared_error", np.dtype(dtype), True)
     data = engine_data(X, t, dtype)
-    theta, _, losses = trained(model, params, data, SGD(0.5), batch_size, 1, 1)
+    theta, _, losses = trained(model, params, data, SGD(0.5), batch_size, as_planned())
     order = np.zeros(samples, np.intp)
     draw_order(order, np.int64(7), 0)
     np.testing.assert_array_equal(data.order, order)
@@ -389,7 +442,7 @@ def test_a_parameter_that_overflows_is_seen(overflows, unit, dtype):
     state = model.state(optimizer, model.moments(0), keep=True)
     state.good_theta[:] = 5.0
     losses = np.zeros(1)
-    done = model.train(state, optimizer, data, Place(0, 0, 0, 0, 1, 1), losses, 1, draw=False)
+    done = model.train(state, optimizer, data, Place(0, 0, 0, 0, 1), losses, as_planned(), draw=False)
     assert np.isfinite(losses).all() and not state.good_theta.any()
     ((W, _),) = model.layout.read(model.theta)
     assert np.count_nonzero(~np.isfinite(model.theta)) == np.isinf(W[unit, 1]) == overflows
@@ -475,9 +528,10 @@ def test_every_statement_of_an_equation_is_tried():
     """Zeroed and with the wrong sign; and there are transposed indices and dropped rows."""
     assert len({mutant.name for mutant in mutants.MUTANTS}) == len(mutants.MUTANTS)
     for path in sorted((mutants.PACKAGE / "engine").glob("*.py")):
-        for line in path.read_text(encoding="utf-8").splitlines():
+        changed = [(mutant.kind, mutant.lines()) for mutant in mutants.MUTANTS if mutant.file == path.name]
+        for n, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
             if re.search(r"\S  # E\d", line):
-                tried = {m.kind for m in mutants.MUTANTS if m.file == path.name and m.old in line}
+                tried = {kind for kind, lines in changed if n in lines}
                 assert {"zeroed", "sign"} <= tried, f"{path.name}: {line.strip()}"
     for file in ("forward.py", "backward.py", "gradient.py"):
         kinds = {mutant.kind for mutant in mutants.MUTANTS if mutant.file == file}

@@ -22,6 +22,7 @@ from bpjit.engine.plan import Plan
 DTYPES = ["float32", "float64"]
 SHAPES = [(1, 1), (3, 2, 1), (33, 7, 100, 4), (5, 64, 65, 31), (130, 1, 200), (16, 16, 16), (2, 70, 3)]
 SERIAL = Plan(1, 2, "as the test wants it")
+FINE = Plan(1, 1, "as the test wants it", by_layer=True, in_chunks=True)
 
 
 @njit(**jit.OPTIONS)
@@ -30,7 +31,7 @@ def places(numbers, l):
     layers, theta, work = numbers
     layer = layers[l]
     in_theta = layout.weights(theta, layer).copy(), layout.biases(theta, layer).copy()
-    by_block = layout.a(work, layer).copy(), layout.z(work, layer).copy(), layout.sums(work, layer).copy()
+    by_block = layout.a(work, layer).copy(), layout.z(work, layer).copy(), layout.delta(work, layer).copy()
     return in_theta, by_block, layout.delta_rows(work, layer).copy()
 
 
@@ -45,25 +46,30 @@ def plain(function):
     return getattr(function, "py_func", function)
 
 
-def laid_out(sizes, dtype, capacity):
-    laid = Layout.of(sizes, dtype, capacity)
+def laid_out(sizes, dtype, capacity, needs_z=()):
+    laid = Layout.of(sizes, dtype, capacity, needs_z=needs_z)
     return laid, (laid.layers, np.arange(laid.theta_size), np.arange(laid.work_size))
 
 
-def work_places(sizes, dtype, capacity):
+def work_places(sizes, dtype, capacity, needs_z):
     """{(view, layer, block of samples): where it lies in the workspace}."""
-    laid, numbers = laid_out(sizes, dtype, capacity)
+    laid, numbers = laid_out(sizes, dtype, capacity, needs_z)
     panel = tile.panel(dtype)
     x, target = places_of_data(numbers)
     found = {("a", 0, s): x[s] for s in range(laid.blocks)}
     found |= {("target", len(sizes) - 1, s): target[s] for s in range(laid.blocks)}
     for l in range(1, len(sizes)):
-        _, (a, z, sums), rows = places(numbers, l)
+        _, (a, z, delta), rows = places(numbers, l)
         for s in range(laid.blocks):
             found["a", l, s], found["z", l, s] = a[s], z[s]
-            found["sums", l, s] = sums[s, : sizes[l]]
+            found["delta", l, s] = delta[s]
             found["delta_rows", l, s] = rows[:, s * panel : (s + 1) * panel]
     return laid, {key: value.ravel() for key, value in found.items()}
+
+
+def needing_z(sizes):
+    """No layer, every layer, and every other one."""
+    return [(), range(1, len(sizes)), range(1, len(sizes), 2)]
 
 
 @pytest.mark.variants
@@ -71,16 +77,20 @@ def work_places(sizes, dtype, capacity):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", SHAPES)
 def test_no_two_views_overlap(sizes, dtype):
-    laid, views = work_places(sizes, dtype, 2 * tile.panel(dtype) + 1)
-    assert laid.blocks == 3
-    owners = np.zeros(laid.work_size, int)
-    for (view, _, _), view_places in views.items():
-        assert len(set(view_places)) == len(view_places)
-        if view != "sums":  # the layers take turns in it
-            owners[view_places] += 1
-    for s in range(laid.blocks):
-        owners[list({place for key, where in views.items() if key[::2] == ("sums", s) for place in where})] += 1
-    assert owners.max() == 1
+    """But where they are meant to: z lies in a's place unless it is needed, delta in that of the next layer but one."""
+    for needs_z in needing_z(sizes):
+        laid, views = work_places(sizes, dtype, 2 * tile.panel(dtype) + 1, needs_z)
+        assert laid.blocks == 3
+        owners = np.zeros(laid.work_size, int)
+        for (view, l, s), where in views.items():
+            assert len(set(where)) == len(where)
+            if view == "z" and l not in needs_z:
+                np.testing.assert_array_equal(where, views["a", l, s])
+            elif view == "delta" and l > 2:
+                np.testing.assert_array_equal(where, views["delta", l - 2, s])
+            else:
+                owners[where] += 1
+        assert owners.max() == 1
 
 
 @pytest.mark.variants
@@ -89,9 +99,18 @@ def test_no_two_views_overlap(sizes, dtype):
 @pytest.mark.parametrize("sizes", SHAPES)
 def test_blocks_of_samples_share_nothing(sizes, dtype):
     """Two threads may be at different layers, each for a block of its own."""
-    laid, views = work_places(sizes, dtype, 2 * tile.panel(dtype) + 1)
-    of_block = [{p for key, where in views.items() if key[2] == s for p in where} for s in range(laid.blocks)]
-    assert len(set.union(*of_block)) == sum(len(block) for block in of_block)
+    for needs_z in needing_z(sizes):
+        laid, views = work_places(sizes, dtype, 2 * tile.panel(dtype) + 1, needs_z)
+        of_block = [{p for key, where in views.items() if key[2] == s for p in where} for s in range(laid.blocks)]
+        assert len(set.union(*of_block)) == sum(len(block) for block in of_block)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_tiles_of_a_whole_panel_end_with_it(dtype):
+    """Two threads may be at neighbouring panels of a layer."""
+    panel = tile.panel(dtype)
+    assert plain(layout.tile_rows)(panel) == panel
 
 
 @pytest.mark.nojit
@@ -176,18 +195,18 @@ def posed(sizes, samples, dtype, activations, loss):
     return params, Data(X, np.zeros(0, np.intp), t, order, np.zeros((samples, sizes[-1]), dtype))
 
 
-def results(model, params, data, batch_size, optimizer):
+def results(model, params, data, batch_size, optimizer, plan=SERIAL):
     """All that a model computes from data: the gradient, two epochs of training from params, outputs, losses."""
     for l, (W, b) in enumerate(params, start=1):
         model.layout.write(model.theta, l, W, b)
-    C, gradient = model.gradient(data, SERIAL)
+    C, gradient = model.gradient(data, plan)
     moments = model.moments(optimizer.moments)
     losses = np.zeros(2 * -(-len(data.X) // batch_size))
-    place = Place(3, 0, 0, 0, batch_size, SERIAL.piece)
+    place = Place(3, 0, 0, 0, batch_size)
     state = model.state(optimizer, moments, keep=True)
-    assert model.train(state, optimizer, data, place, losses, 1, draw=True) == len(losses)
-    model.predict(data, batch_size, SERIAL)
-    arrays = gradient, model.theta, moments, losses, data.y, model.losses(data, batch_size, SERIAL), state.good_theta
+    assert model.train(state, optimizer, data, place, losses, plan, draw=True) == len(losses)
+    model.predict(data, batch_size, plan)
+    arrays = gradient, model.theta, moments, losses, data.y, model.losses(data, batch_size, plan), state.good_theta
     return C, [array.copy() for array in arrays]
 
 
@@ -213,7 +232,7 @@ def test_nothing_beside_an_array_is_read_or_written(dtype):
             params = [(W, 0 * b) for W, b in params]
         guard = margins.Margins()
         model = margins.Model(guard, sizes, activations, loss, np.dtype(dtype), bias)
-        C, arrays = results(model, params, guard.data(data), batch_size, optimizer)
+        C, arrays = results(model, params, guard.data(data), batch_size, optimizer, FINE if width % 3 else SERIAL)
         assert guard.unchanged(), sizes
         assert all(np.isfinite(array).all() for array in arrays), sizes
 
@@ -241,7 +260,7 @@ def at_the_end_of_memory(dtype):
         activations, loss = ("tanh", "tanh"), "squared_error"
         params, data = posed(sizes, 2 * width + 1, dtype, activations, loss)
         model = margins.Model(brink, sizes, activations, loss, np.dtype(dtype), True)
-        _, arrays = results(model, params, brink.data(data), width + 1, Adam(0.01))
+        _, arrays = results(model, params, brink.data(data), width + 1, Adam(0.01), FINE if width % 3 else SERIAL)
         assert all(np.isfinite(array).all() for array in arrays), sizes
 
 

@@ -4,7 +4,7 @@ import pytest
 from runs import python
 
 THREADS = """
-import ctypes, dataclasses, sys
+import ctypes, dataclasses, sys, unittest.mock
 import numba
 import numpy as np
 import bpjit, runs
@@ -48,14 +48,11 @@ def pointer(typingctx, address):
     return types.voidptr(types.intp), codegen
 
 
-def watched(k, parameters, function):
-    compiled = numba.cfunc(types.void(*parameters), **jit.OPTIONS)(function)
-
-    class Kernel:
-        def address(self, dtype):
-            return compiled.address
-
-    return Kernel()
+def watched(parameters, function):
+    kernel = jit.kernel(*parameters)(function)
+    with unittest.mock.patch.object(jit.CacheFile, "save"):  # no other process has these addresses
+        kernel.address("float32")
+    return kernel
 
 
 PLACES, MOST = [row.ctypes.data for row in SEEN], SEEN.shape[1]
@@ -75,14 +72,13 @@ def update(theta, moments, start, gradient, coefficients):
         theta[start + k] -= coefficients[0] * gradient[k]
 
 
-VECTOR, MATRIX = jit.vector(types.float32), jit.matrix(types.float32)
 activations.ACTIVATIONS["relu"] = dataclasses.replace(
-    activations.ACTIVATIONS["relu"], sigma=watched(0, (MATRIX, MATRIX), sigma)
+    activations.ACTIVATIONS["relu"], sigma=watched((jit.matrix, jit.matrix), sigma)
 )
 
 
 class Watched(bpjit.SGD):
-    update = watched(1, (VECTOR, MATRIX, types.intp, VECTOR, VECTOR), update)
+    update = watched((jit.vector, jit.matrix, jit.INDEX, jit.vector, jit.vector), update)
 
 
 for threads in (1, 2, 7):

@@ -20,9 +20,11 @@ class Activation:
 
     name: str
     sigma: Kernel
-    """sigma(z, a): a = sigma(z)."""
+    """sigma(z, a): a = sigma(z); both may be the same place."""
     sigma_prime: Kernel
-    """sigma_prime(z, a, g, delta): delta_i = sum over m of g_m da_m/dz_i; unit by unit delta = sigma'(z) g."""
+    """sigma_prime(z, a, delta): what holds g becomes sum over m of g_m da_m/dz_i; unit by unit that is sigma'(z) g."""
+    needs_z: bool = True
+    """Whether sigma_prime looks at z and not only at a: if not, z need not be kept."""
     output_only: bool = False
     initializer: str = "glorot_uniform"
     """How "auto" draws the weights before it."""
@@ -30,29 +32,32 @@ class Activation:
 
 ACTIVATIONS: dict[str, Activation] = {}
 
+PART = 512
+"""Numbers that `sigma` computes at a time."""
+
 
 def elementwise(name: str, sigma, sigma_prime, **properties) -> Activation:
     """An activation of single units, from sigma(z) and sigma_prime(z, a), which may use the a that sigma gave for z."""
     sigma_of, sigma_prime_of = inline(sigma), inline(sigma_prime)
 
     def forward(z, a):
-        z, a = jit.shaped(z, 0, z.size), jit.shaped(a, 0, a.size)
-        for q in range(z.size):
-            a[q] = sigma_of(z[q])
+        part = jit.scratch(PART, z)
+        for first in range(0, z.size, PART):  # through `part`, since z and a may be the same place
+            count = min(PART, z.size - first)
+            z_part, a_part = jit.shaped(z, first, count), jit.shaped(a, first, count)
+            for q in range(count):
+                part[q] = sigma_of(z_part[q])
+            for q in range(count):
+                a_part[q] = part[q]
 
-    def backward(z, a, g, delta):
-        z, a, g, delta = (
-            jit.shaped(z, 0, z.size),
-            jit.shaped(a, 0, z.size),
-            jit.shaped(g, 0, z.size),
-            jit.shaped(delta, 0, z.size),
-        )
-        for q in range(z.size):
-            delta[q] = sigma_prime_of(z[q], a[q]) * g[q]
+    def backward(z, a, delta):
+        z, a, delta = jit.shaped(z, 0, delta.size), jit.shaped(a, 0, delta.size), jit.shaped(delta, 0, delta.size)
+        for q in range(delta.size):
+            delta[q] *= sigma_prime_of(z[q], a[q])
 
     kernels = (
         jit.kernel(matrix, matrix, name=f"activations.{name}")(forward),
-        jit.kernel(matrix, matrix, matrix, matrix, name=f"activations.{name}_prime")(backward),
+        jit.kernel(matrix, matrix, matrix, name=f"activations.{name}_prime")(backward),
     )
     return Activation(name, *kernels, **properties)
 
@@ -86,13 +91,13 @@ def relu(z):
 
 
 def relu_prime(z, a):
-    return like(z, 0.0) if z <= like(z, 0.0) else like(z, 1.0)
+    return like(a, 0.0) if a <= like(a, 0.0) else like(a, 1.0)
 
 
 @jit.kernel(matrix, matrix)
 def softmax(z, y):
     """y_i = exp(z_i - max z) / sum over m of exp(z_m - max z), for each sample of the block."""
-    n, samples = z.shape
+    n, samples = z.shape[0], min(z.shape[1], PANEL_MAX)
     greatest, total = jit.scratch(PANEL_MAX, z), jit.scratch(PANEL_MAX, z)
     for s in range(samples):
         greatest[s] = z[0, s]
@@ -109,26 +114,26 @@ def softmax(z, y):
             y[i, s] /= total[s]
 
 
-@jit.kernel(matrix, matrix, matrix, matrix)
-def softmax_prime(z, y, g, delta):
-    """delta_i = y_i (g_i - sum over m of g_m y_m): g times the Jacobian dy_m/dz_i = y_m ([i = m] - y_i)."""
-    n, samples = y.shape
+@jit.kernel(matrix, matrix, matrix)
+def softmax_prime(z, y, delta):
+    """delta_i = y_i (g_i - sum over m of g_m y_m): g times the Jacobian y_m ([i = m] - y_i); delta holds g at first."""
+    n, samples = y.shape[0], min(y.shape[1], PANEL_MAX)
     mean = jit.scratch(PANEL_MAX, y)
     for s in range(samples):
         mean[s] = 0
     for i in range(n):
         for s in range(samples):
-            mean[s] += g[i, s] * y[i, s]
+            mean[s] += delta[i, s] * y[i, s]
     for i in range(n):
         for s in range(samples):
-            delta[i, s] = y[i, s] * (g[i, s] - mean[s])
+            delta[i, s] = y[i, s] * (delta[i, s] - mean[s])
 
 
 for entry in (
-    elementwise("identity", identity, identity_prime),
-    elementwise("sigmoid", sigmoid, sigmoid_prime),
-    elementwise("tanh", tanh, tanh_prime),
-    elementwise("relu", relu, relu_prime, initializer="he_normal"),
-    Activation("softmax", softmax, softmax_prime, output_only=True),
+    elementwise("identity", identity, identity_prime, needs_z=False),
+    elementwise("sigmoid", sigmoid, sigmoid_prime, needs_z=False),
+    elementwise("tanh", tanh, tanh_prime, needs_z=False),
+    elementwise("relu", relu, relu_prime, needs_z=False, initializer="he_normal"),
+    Activation("softmax", softmax, softmax_prime, needs_z=False, output_only=True),
 ):
     ACTIVATIONS[entry.name] = entry

@@ -5,6 +5,7 @@ A tile holds the sum in E7 for LARGE or SMALL units j of layer l - 1 and one blo
 
 from . import jit, layout, losses, tile
 from .jit import call
+from .layout import of_block
 from .losses import COSTS
 from .tile import LARGE, SMALL
 
@@ -20,50 +21,56 @@ def output_delta(layers, work, cost, costs, s_first, s_end, samples):
     layer = layers[layers.size - 1]
     n = layer.units
     z, y, t = layout.z(work, layer), layout.a(work, layer), layout.target(work, layer)
-    delta, g = layout.delta(work, layer), layout.sums(work, layer)
+    delta = layout.delta(work, layer)
+    share = jit.like(delta[0, 0, 0], 1.0 / samples)
     for s in range(s_first, s_end):
+        z_s, y_s = of_block(z, s, 0, n), of_block(y, s, 0, n)
+        t_s, delta_s = of_block(t, s, 0, n), of_block(delta, s, 0, n)
         C = layout.block_costs(costs, layer, s)
-        C[:] = 0.0
+        for q in range(C.size):
+            C[q] = 0.0
         if cost[0].pair != 0:
-            call(cost[0].pair, z[s, :n], y[s, :n], t[s, :n], delta[s, :n], C)
+            call(cost[0].pair, z_s, y_s, t_s, delta_s, C)
         else:
-            call(cost[0].cost, y[s, :n], t[s, :n], C)
-            call(cost[0].cost_prime, y[s, :n], t[s, :n], g[s, :n])  # dC_s/dy_i
-            call(layer.sigma_prime, z[s, :n], y[s, :n], g[s, :n], delta[s, :n])
-        share = jit.like(delta[s, 0, 0], 1.0 / samples)
+            call(cost[0].cost, y_s, t_s, C)
+            call(cost[0].cost_prime, y_s, t_s, delta_s)  # dC_s/dy_i
+            call(layer.sigma_prime, z_s, y_s, delta_s)
         for i in range(n):
-            for q in range(layer.panel):
-                delta[s, i, q] *= share  # E6: delta_i = (1/S) sigma'(z_i) dC_s/dy_i
+            for q in range(tile.width(delta)):
+                delta_s[i, q] *= share  # E6: delta_i = (1/S) sigma'(z_i) dC_s/dy_i
 
 
-@jit.kernel(jit.records(layout.LAYER), jit.vector, jit.vector, jit.INDEX, jit.INDEX)
-def backward(layers, theta, work, s_first, s_end):
-    """E7 through the layers L .. 2 for the blocks of samples s_first .. s_end - 1; writes delta and delta_rows."""
-    for l in range(layers.size - 1, 0, -1):
-        delta = layout.delta(work, layers[l])
-        lay_in_rows(layers[l], delta, layout.delta_rows(work, layers[l]), s_first, s_end)
-        if l > 1:
-            previous = layers[l - 1]
-            sums = layout.sums(work, previous)
-            weighted_delta(layers[l], theta, delta, sums, s_first, s_end)
-            z, a, n = layout.z(work, previous), layout.a(work, previous), previous.units
-            delta = layout.delta(work, previous)
-            for s in range(s_first, s_end):
-                # E7: delta_j = sigma'(z_j) (sum over i of w_ij delta_i)
-                call(previous.sigma_prime, z[s, :n], a[s, :n], sums[s, :n], delta[s, :n])
+@jit.kernel(jit.records(layout.LAYER), jit.INDEX, jit.vector, jit.vector, jit.INDEX, jit.INDEX, jit.INDEX, jit.INDEX)
+def backward(layers, l, theta, work, p_first, p_end, s_first, s_end):
+    """E7 and delta_rows of layer l, for the panels p_first .. p_end - 1 of its units, the blocks s_first .. s_end - 1.
+
+    At the output layer delta is there already.
+    """
+    layer = layers[l]
+    delta, z, a = layout.delta(work, layer), layout.z(work, layer), layout.a(work, layer)
+    if l < layers.size - 1:
+        j_first, j_end = p_first * layer.panel, min(p_end * layer.panel, layer.units)
+        sums = delta
+        weighted_delta(layers[l + 1], theta, layout.delta(work, layers[l + 1]), sums, j_first, j_end, s_first, s_end)
+        for s in range(s_first, s_end):
+            z_s, a_s = of_block(z, s, j_first, j_end), of_block(a, s, j_first, j_end)
+            delta_s = of_block(sums, s, j_first, j_end)
+            call(layer.sigma_prime, z_s, a_s, delta_s)  # E7: delta_j = sigma'(z_j) (sum over i of w_ij delta_i)
+    lay_in_rows(layer, delta, layout.delta_rows(work, layer), p_first, p_end, s_first, s_end)
 
 
 @jit.inline
-def weighted_delta(layer, theta, delta, sums, s_first, s_end):
-    """The sum in E7, over the units i of layer l, for every unit j of layer l - 1."""
+def weighted_delta(layer, theta, delta, sums, j_begin, j_end, s_first, s_end):
+    """The sum in E7, over the units i of layer l, for the units j_begin .. j_end - 1 of layer l - 1."""
     W = layout.weights(theta, layer)
-    all_rows = layout.tile_rows(layer.inputs)
+    all_rows = layout.tile_rows(j_end - j_begin)
     panels = max(1, OUTPUT_BLOCK // layer.panel)
     for p in range(0, layer.panels, panels):
         p_end = min(p + panels, layer.panels)
-        for j_first in range(0, max(1, all_rows - INPUT_BLOCK + 1), INPUT_BLOCK):
-            rest = all_rows - j_first
+        for block in range(0, max(1, all_rows - INPUT_BLOCK + 1), INPUT_BLOCK):
+            rest = all_rows - block
             rows = INPUT_BLOCK if rest >= 2 * INPUT_BLOCK else rest
+            j_first = j_begin + block
             j_large = j_first + LARGE * layout.large_tiles(rows)
             for s in range(s_first, s_end):
                 for j in range(j_first, j_large, LARGE):
@@ -76,17 +83,21 @@ def weighted_delta(layer, theta, delta, sums, s_first, s_end):
 
 @jit.inline
 def add_outputs(t, W, j, delta, layer, p_first, p_end):
-    for p in range(p_first, p_end):
-        i_first = p * layer.panel
-        for i in range(i_first, min(i_first + layer.panel, layer.units)):
-            t = tile.add_column_products(t, W[p], j, i - i_first, delta, i)  # E7: sum_j += w_ij delta_i
+    width = tile.width(delta)
+    last = min(p_end, layer.units // width)
+    for p in range(p_first, last):  # whole panels apart: LLVM unrolls a loop whose length it knows
+        for q in range(width):
+            t = tile.add_column_products(t, W[p], j, q, delta, p * width + q)  # E7: sum_j += w_ij delta_i
+    for p in range(last, p_end):
+        for q in range(layer.units - p * width):
+            t = tile.add_column_products(t, W[p], j, q, delta, p * width + q)  # E7
     return t
 
 
 @jit.inline
-def lay_in_rows(layer, delta, rows, s_first, s_end):
+def lay_in_rows(layer, delta, rows, p_first, p_end, s_first, s_end):
     """Copies delta, where samples lie side by side, to where units do: what the gradient needs."""
-    for p in range(layer.panels):
+    for p in range(p_first, p_end):
         for s in range(s_first, s_end):
             for i in range(0, layer.panel, tile.lanes(delta)):
                 for q in range(0, layer.panel, tile.lanes(delta)):

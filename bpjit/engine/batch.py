@@ -24,7 +24,7 @@ def gather(layers, work, X, order, first, samples, s_first, s_end):
         for q in range(0, layer.panel, side):
             sample = first + s * layer.panel + q
             for j in range(0, whole, side):
-                tile.prefetch(X, order, sample + side, j)  # the next rows, anywhere in memory
+                tile.prefetch_gather(X, order, sample + side, j)  # the next rows, anywhere in memory
                 tile.gather(X, order, sample, last, j, x[s], q)
         for q in range(layer.panel):
             row = order[min(first + s * layer.panel + q, last)]
@@ -38,12 +38,16 @@ def gather_targets(layers, work, labels, targets, order, first, samples, s_first
     layer = layers[layers.size - 1]
     t = layout.target(work, layer)
     for s in range(s_first, s_end):
-        for i in range(layer.units):
-            for q in range(layer.panel):
-                row = order[min(first + s * layer.panel + q, first + samples - 1)]
-                if labels.size > 0:
-                    t[s, i, q] = labels[row] == i
-                else:
+        if labels.size > 0:
+            for i in range(layer.units):
+                for q in range(tile.width(t)):
+                    t[s, i, q] = 0
+        for q in range(tile.width(t)):
+            row = order[min(first + s * layer.panel + q, first + samples - 1)]
+            if labels.size > 0:
+                t[s, labels[row], q] = 1
+            else:
+                for i in range(layer.units):
                     t[s, i, q] = targets[row, i]
 
 

@@ -1,11 +1,13 @@
-"""exp, tanh and sigmoid as short branch-free arithmetic that LLVM vectorises; `math.exp` is a library call a number.
+"""exp, log, tanh, … as short branch-free arithmetic that LLVM vectorises; `math.exp` is a library call a number.
 
 Greatest error found against 40 digits (tests/test_elementwise.py), in units in the last place:
 
     function   float32   float64   how
     exp        1         1         Cody and Waite's reduction; Cephes' polynomial in float32, Taylor's in float64
-    tanh       2         2         Cephes' two ranges
+    tanh       2         2         by exp(2 z) - 1
     sigmoid    2         2         1 / (1 + exp(-z))
+    log        2         3         the exponent's share and log m = 2 artanh((m - 1) / (m + 1)), as a power series
+    log1p      2         2         2 artanh(z / (z + 2)), the same series
 
 Arguments beyond the range of the result are clamped, so that results stay finite; NaN goes through.
 """
@@ -16,12 +18,12 @@ from llvmlite import ir
 from numba.core import config
 from numba.extending import intrinsic, overload
 
-from .jit import OPTIONS, like
+from .jit import OPTIONS, WITHOUT_WRAPPERS, like
 
 # Without reassoc: it would undo Cody and Waite's reduction, z - n high - n low, at a cost of hundreds of ULP.
 EXACT = OPTIONS | {"fastmath": {"contract", "nsz"}}
 
-inline = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **EXACT)
+inline = numba.njit(**WITHOUT_WRAPPERS | EXACT)
 
 
 def _vectorised(float32, float64):
@@ -51,6 +53,18 @@ if not config.DISABLE_JIT:
 
         return n(n), codegen
 
+    @intrinsic
+    def _exponent(typingctx, z):
+        """The whole number n, in floating point, with sqrt(1/2) 2^n <= z < sqrt(2) 2^n, read from the bits of z."""
+
+        def codegen(context, builder, sig, args):
+            bits, mantissa, half = (32, 23, 0x3F3504F3) if z.bitwidth == 32 else (64, 52, 0x3FE6A09E667F3BCD)
+            integer = ir.IntType(bits)
+            above = builder.sub(builder.bitcast(args[0], integer), ir.Constant(integer, half))
+            return builder.sitofp(builder.ashr(above, ir.Constant(integer, mantissa)), args[0].type)
+
+        return z(z), codegen
+
 
 @inline
 def _clamp(z, low, high):
@@ -65,21 +79,21 @@ def _reduce(z, high, low):
     return n, (z - n * high) - n * low
 
 
-def _exp_32(z):
-    z = _clamp(z, like(z, -87.3365), like(z, 88.3762))
-    n, r = _reduce(z, like(z, 0.693359375), like(z, -2.12194440e-4))
-    p = like(z, 1.9875691500e-4)
-    p = p * r + like(z, 1.3981999507e-3)
-    p = p * r + like(z, 8.3334519073e-3)
-    p = p * r + like(z, 4.1665795894e-2)
-    p = p * r + like(z, 1.6666665459e-1)
-    p = p * r + like(z, 5.0000001201e-1)
-    return (p * (r * r) + r + like(z, 1.0)) * _power_of_two(n)
+@inline
+def _expm1_32(r):
+    """exp(r) - 1 for |r| <= log(2) / 2."""
+    p = like(r, 1.9875691500e-4)
+    p = p * r + like(r, 1.3981999507e-3)
+    p = p * r + like(r, 8.3334519073e-3)
+    p = p * r + like(r, 4.1665795894e-2)
+    p = p * r + like(r, 1.6666665459e-1)
+    p = p * r + like(r, 5.0000001201e-1)
+    return p * (r * r) + r
 
 
-def _exp_64(z):
-    z = _clamp(z, -708.39, 709.43)
-    n, r = _reduce(z, 6.93145751953125e-1, 1.42860682030941723212e-6)
+@inline
+def _expm1_64(r):
+    """exp(r) - 1 for |r| <= log(2) / 2."""
     p = 1.0 / 6227020800.0
     p = p * r + 1.0 / 479001600.0
     p = p * r + 1.0 / 39916800.0
@@ -92,7 +106,27 @@ def _exp_64(z):
     p = p * r + 1.0 / 24.0
     p = p * r + 1.0 / 6.0
     p = p * r + 0.5
-    return (p * (r * r) + r + 1.0) * _power_of_two(n)
+    return p * (r * r) + r
+
+
+@inline
+def _reduce_32(z):
+    return _reduce(z, like(z, 0.693359375), like(z, -2.12194440e-4))
+
+
+@inline
+def _reduce_64(z):
+    return _reduce(z, 6.93145751953125e-1, 1.42860682030941723212e-6)
+
+
+def _exp_32(z):
+    n, r = _reduce_32(_clamp(z, like(z, -87.3365), like(z, 88.3762)))
+    return (_expm1_32(r) + like(z, 1.0)) * _power_of_two(n)
+
+
+def _exp_64(z):
+    n, r = _reduce_64(_clamp(z, -708.39, 709.43))
+    return (_expm1_64(r) + 1.0) * _power_of_two(n)
 
 
 @_vectorised(_exp_32, _exp_64)
@@ -103,26 +137,21 @@ def exp(z):
         return np.minimum(np.maximum(np.exp(z), info.tiny), info.max / 2)
 
 
+# tanh z = e / (e + 2) with e = exp(2 z) - 1 = 2^n (exp(r) - 1) + (2^n - 1): nothing cancels, small z keep their digits.
+
+
 def _tanh_32(z):
-    magnitude = abs(z)
-    large = like(z, 1.0) - like(z, 2.0) / (exp(like(z, 2.0) * magnitude) + like(z, 1.0))
-    s = z * z
-    p = like(z, -5.70498872745e-3)
-    p = p * s + like(z, 2.06390887954e-2)
-    p = p * s + like(z, -5.37397155531e-2)
-    p = p * s + like(z, 1.33314422036e-1)
-    p = p * s + like(z, -3.33332819422e-1)
-    return z + z * (s * p) if magnitude < like(z, 0.625) else np.copysign(large, z)
+    n, r = _reduce_32(_clamp(like(z, 2.0) * abs(z), like(z, 0.0), like(z, 20.0)))
+    scale = _power_of_two(n)
+    e = scale * _expm1_32(r) + (scale - like(z, 1.0))
+    return np.copysign(e / (e + like(z, 2.0)), z)
 
 
 def _tanh_64(z):
-    magnitude = np.abs(z)
-    large = 1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0)
-    s = z * z
-    p = (-9.64399179425052238628e-1 * s - 9.92877231001918586564e1) * s - 1.61468768441708447952e3
-    q = ((s + 1.12811678491632931402e2) * s + 2.23548839060100448583e3) * s + 4.84406305325125486048e3
-    small = z + z * (s * (p / q))
-    return small if magnitude < 0.625 else np.copysign(large, z)
+    n, r = _reduce_64(_clamp(2.0 * abs(z), 0.0, 40.0))
+    scale = _power_of_two(n)
+    e = scale * _expm1_64(r) + (scale - 1.0)
+    return np.copysign(e / (e + 2.0), z)
 
 
 @_vectorised(_tanh_32, _tanh_64)
@@ -136,3 +165,55 @@ def sigmoid(z):
     """1 / (1 + exp(-z))."""
     one = like(z, 1.0)
     return one / (one + exp(-z))
+
+
+@inline
+def _twice_artanh_32(s):
+    """2 artanh(s) for |s| <= 1/3: 2 (s + s^3 / 3 + s^5 / 5 + ...)."""
+    square = s * s
+    p = like(s, 0.0)
+    for k in range(15, 1, -2):
+        p = (p + like(s, 2.0 / k)) * square
+    return s * p + like(s, 2.0) * s
+
+
+@inline
+def _twice_artanh_64(s):
+    square = s * s
+    p = 0.0
+    for k in range(35, 1, -2):
+        p = (p + 2.0 / k) * square
+    return s * p + 2.0 * s
+
+
+def _log_32(z):
+    n = _exponent(z)
+    m = z * _power_of_two(-n)
+    small = _twice_artanh_32((m - like(z, 1.0)) / (m + like(z, 1.0)))
+    return n * like(z, 0.693359375) + (n * like(z, -2.12194440e-4) + small)
+
+
+def _log_64(z):
+    n = _exponent(z)
+    m = z * _power_of_two(-n)
+    return n * 6.93145751953125e-1 + (n * 1.42860682030941723212e-6 + _twice_artanh_64((m - 1.0) / (m + 1.0)))
+
+
+@_vectorised(_log_32, _log_64)
+def log(z):
+    """log(z) for normal numbers z > 0."""
+    return np.log(z)
+
+
+def _log1p_32(z):
+    return _twice_artanh_32(z / (z + like(z, 2.0)))
+
+
+def _log1p_64(z):
+    return _twice_artanh_64(z / (z + 2.0))
+
+
+@_vectorised(_log1p_32, _log1p_64)
+def log1p(z):
+    """log(1 + z) for 0 <= z <= 1."""
+    return np.log1p(z)

@@ -1,96 +1,283 @@
-"""Mini-batch steps: many in one compiled call, each in two regions whose pieces may run side by side.
+"""Mini-batch steps: many in one compiled call, each in regions whose pieces may run side by side.
 
     (a) over pieces of the mini-batch: rows of X and t, forward (E1, E2), cost and delta^L (E3, E6), recursion (E7);
     (b) over tasks, which are pieces of the weights: gradient (E8, E9) and update (E10).
 
-Pieces are cut by shapes alone and every sum has a fixed order, so the number of threads does not change a bit. The
-kernels are called by address, hence the serial and the parallel loop run the same machine code.
+Where there are more CPUs than pieces, region (a) is taken apart: each layer is a region of its own, over pieces of the
+mini-batch times panels of units. Where there are fewer tasks than CPUs, so is region (b): over tasks times chunks of
+the samples, then over tasks, which add their chunks.
+
+Every sum has a fixed order wherever pieces are cut, so neither that nor the number of threads changes a bit. Kernels
+and regions are called by address, hence one thread and many run the same machine code.
 """
 
 import math
 from collections import namedtuple
 
-import numba
 import numpy as np
 from numba import prange
 
-from . import jit
-from .jit import call
+from . import forward, jit, losses
+from .gradient import CHUNK
+from .jit import INDEX, call, vector
+from .layout import LAYER, TASK, TASK_NUMBERS
+from .optimizers import COEFFICIENTS
 
-KERNELS = np.dtype(
+KERNELS = (
+    "gather", "forward",
+    "gather_targets", "output_delta",  # 0: no cost
+    "backward", "gradient", "apply", "begin",  # 0: no training
+    "scatter",  # 0: no outputs
+    "shuffle",  # 0: the order is given
+    "piece", "task",  # the regions
+    "share",  # 0: on one thread
+    "layer_by_layer", "take_part", "forward_part", "output_part", "backward_part",  # 0: region (a) in pieces
+    "chunk_by_chunk", "chunk", "combined", "partial_gradient", "combine",  # 0: region (b) in tasks
+)  # fmt: skip
+"""Addresses of the kernels that a run calls; 0 leaves a part out."""
+
+JOB = np.dtype(
     [
         (name, np.intp)
         for name in (
-            "gather", "forward",
-            "gather_targets", "output_delta",  # 0: no cost
-            "backward", "gradient", "apply", "begin",  # 0: no training
-            "scatter",  # 0: no outputs
-            "shuffle",  # 0: the order is given
+            "theta", "theta_size", "losses", "loss_count", "work", "work_size",
+            "layers", "layer_count", "tasks", "task_count", "cost", "costs",  # where the network lies
+            *KERNELS,
+            "moments", "moment_count", "good_theta", "good_moments", "keep",  # keep: 1, or 0 for no good state
+            "settings", "setting_count", "coefficients",
+            "X", "rows", "labels", "label_count", "targets", "target_count", "order", "total", "y", "output_count",
+            "partials", "partial_count",
+            "seed", "epoch", "step", "update", "batch_size", "piece_blocks",
+            "first", "samples", "l",  # of the step at hand; set as it goes
         )
     ],
     align=True,
 )  # fmt: skip
-"""Addresses of the kernels that a run calls; 0 leaves a part out."""
+"""What a call of `steps` is to do: addresses, counts, kernels, and where it begins."""
 
-Network = namedtuple("Network", "layers tasks kernels cost work costs")
-"""Where things are: records of LAYER, TASK, KERNELS and COST, the workspace, and a C_s for each sample of a batch."""
+Network = namedtuple("Network", "layers tasks cost work costs")
+"""Where things are: records of LAYER, TASK and COST, the workspace, and a C_s for each sample of a batch."""
 State = namedtuple("State", "theta moments good_theta good_moments settings coefficients")
 """What training changes, its last good copy, and the optimiser's settings."""
 Data = namedtuple("Data", "X labels targets order y")
 """Rows of X, their labels or targets (the other is empty), the order to take them in, and where outputs go."""
-Place = namedtuple("Place", "seed epoch step update batch_size piece")
-"""Where a run begins: epoch and step in it (from 0), updates so far; and blocks of PANEL samples in a piece."""
+Place = namedtuple("Place", "seed epoch step update batch_size")
+"""Where a run begins: epoch and step in it (from 0), updates so far."""
+
+JOBS = jit.records(JOB)
 
 
 @jit.inline
-def samples_piece(network, theta, data, first, samples, s_first, s_end):
-    """Region (a) for the blocks s_first .. s_end - 1 of samples of the mini-batch order[first : first + samples]."""
-    layers, kernels, work = network.layers, network.kernels[0], network.work
-    call(kernels.gather, layers, work, data.X, data.order, first, samples, s_first, s_end)
-    call(kernels.forward, layers, theta, work, s_first, s_end)
-    if kernels.output_delta != 0:
-        call(
-            kernels.gather_targets, layers, work, data.labels, data.targets, data.order, first, samples, s_first, s_end
-        )
-        call(kernels.output_delta, layers, work, network.cost, network.costs, s_first, s_end, samples)
-    if kernels.gradient != 0:
-        call(kernels.backward, layers, theta, work, s_first, s_end)
-    if kernels.scatter != 0:
-        call(kernels.scatter, layers, work, data.y, first, samples, s_first, s_end)
+def layers_of(job):
+    return jit.at(job.layers, LAYER, job.layer_count)
 
 
-def _steps(network, state, data, place, losses):
-    """losses.size steps from `place` on, over epochs as they come; writes the loss of each, before its update.
+@jit.inline
+def blocks_of(job, piece):
+    """The blocks first .. end - 1 of samples that a piece of the mini-batch holds."""
+    panel = layers_of(job)[0].panel
+    blocks = (job.samples + panel - 1) // panel
+    return piece * job.piece_blocks, min((piece + 1) * job.piece_blocks, blocks)
+
+
+@jit.inline
+def pieces_of(job):
+    size = job.piece_blocks * layers_of(job)[0].panel
+    return (job.samples + size - 1) // size
+
+
+@jit.inline
+def take(job, layers, work, s_first, s_end):
+    """x and t of the blocks s_first .. s_end - 1."""
+    last = layers[job.layer_count - 1]
+    order = jit.at(job.order, np.intp, job.total)
+    X = jit.at(job.X, work, job.rows, layers[0].units)
+    call(job.gather, layers, work, X, order, job.first, job.samples, s_first, s_end)
+    if job.output_delta != 0:
+        labels = jit.at(job.labels, np.intp, job.label_count)
+        targets = jit.at(job.targets, work, job.target_count, last.units)
+        call(job.gather_targets, layers, work, labels, targets, order, job.first, job.samples, s_first, s_end)
+
+
+@jit.inline
+def output(job, layers, theta, work, s_first, s_end):
+    """E2 at the output layer, all of whose units softmax takes together; E3 and E6; or y to where it is wanted."""
+    L = job.layer_count - 1
+    forward.activate(layers[L], work, 0, layers[L].units, s_first, s_end)
+    if job.output_delta != 0:
+        cost = jit.at(job.cost, losses.COST, 1)
+        costs = jit.at(job.costs, np.float64, layers[0].blocks * layers[0].panel)
+        call(job.output_delta, layers, work, cost, costs, s_first, s_end, job.samples)
+    if job.gradient != 0:
+        call(job.backward, layers, L, theta, work, 0, layers[L].panels, s_first, s_end)
+    if job.scatter != 0:
+        y = jit.at(job.y, work, job.output_count, layers[L].units)
+        call(job.scatter, layers, work, y, job.first, job.samples, s_first, s_end)
+
+
+@jit.kernel(JOBS, vector, vector, INDEX)
+def piece(jobs, theta, work, k):
+    """Region (a) for piece k of the mini-batch."""
+    job = jobs[0]
+    layers = layers_of(job)
+    s_first, s_end = blocks_of(job, k)
+    take(job, layers, work, s_first, s_end)
+    for l in range(1, layers.size):
+        call(job.forward, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
+    output(job, layers, theta, work, s_first, s_end)
+    if job.gradient != 0:
+        for l in range(layers.size - 2, 0, -1):
+            call(job.backward, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
+
+
+@jit.kernel(JOBS, vector, vector, INDEX)
+def task(jobs, theta, work, k):
+    """Region (b) for task k."""
+    job = jobs[0]
+    tasks = jit.at(job.tasks, TASK, job.task_count)
+    moments = jit.at(job.moments, theta, job.moment_count, theta.size)
+    coefficients = jit.at(job.coefficients, theta, COEFFICIENTS)
+    call(job.gradient, layers_of(job), tasks, theta, moments, work, coefficients, job.apply, job.samples, k)
+
+
+@jit.inline
+def partials_of(job, like):
+    return jit.at(job.partials, like, job.partial_count, TASK_NUMBERS)
+
+
+@jit.kernel(JOBS, vector, vector, INDEX)
+def chunk(jobs, theta, work, k):
+    """Part k of region (b): one chunk of the samples for one task."""
+    job = jobs[0]
+    tasks = jit.at(job.tasks, TASK, job.task_count)
+    call(job.partial_gradient, layers_of(job), tasks, work, partials_of(job, theta), job.samples, k)
+
+
+@jit.kernel(JOBS, vector, vector, INDEX)
+def combined(jobs, theta, work, k):
+    """Task k, once its chunks are summed."""
+    job = jobs[0]
+    tasks = jit.at(job.tasks, TASK, job.task_count)
+    moments = jit.at(job.moments, theta, job.moment_count, theta.size)
+    coefficients = jit.at(job.coefficients, theta, COEFFICIENTS)
+    partials = partials_of(job, theta)
+    call(job.combine, layers_of(job), tasks, theta, moments, work, partials, coefficients, job.apply, job.samples, k)
+
+
+@jit.kernel(JOBS, vector, vector, INDEX)
+def take_part(jobs, theta, work, k):
+    """x and t of piece k of the mini-batch."""
+    s_first, s_end = blocks_of(jobs[0], k)
+    take(jobs[0], layers_of(jobs[0]), work, s_first, s_end)
+
+
+@jit.kernel(JOBS, vector, vector, INDEX)
+def output_part(jobs, theta, work, k):
+    """The output layer for piece k of the mini-batch, once its z is known."""
+    s_first, s_end = blocks_of(jobs[0], k)
+    output(jobs[0], layers_of(jobs[0]), theta, work, s_first, s_end)
+
+
+@jit.inline
+def layer_part(kernel, job, theta, work, k):
+    """Part k of layer l: a piece of the mini-batch, and a panel of units."""
+    layers = layers_of(job)
+    s_first, s_end = blocks_of(job, k % pieces_of(job))
+    p = k // pieces_of(job)
+    call(kernel, layers, job.l, theta, work, p, p + 1, s_first, s_end)
+
+
+@jit.kernel(JOBS, vector, vector, INDEX)
+def forward_part(jobs, theta, work, k):
+    layer_part(jobs[0].forward, jobs[0], theta, work, k)
+
+
+@jit.kernel(JOBS, vector, vector, INDEX)
+def backward_part(jobs, theta, work, k):
+    layer_part(jobs[0].backward, jobs[0], theta, work, k)
+
+
+@jit.kernel(INDEX, INDEX, JOBS, vector, vector, parallel=True)
+def share(region, count, jobs, theta, work):
+    """The only parallel loop: calls a region for k = 0 .. count - 1, divided over the threads."""
+    for k in prange(count):
+        call(region, jobs, theta, work, k)
+
+
+@jit.inline
+def run(region, count, jobs, theta, work):
+    if jobs[0].share != 0 and count > 1:
+        call(jobs[0].share, region, count, jobs, theta, work)
+    else:
+        for k in range(count):
+            call(region, jobs, theta, work, k)
+
+
+@jit.kernel(JOBS, vector, vector)
+def layer_by_layer(jobs, theta, work):
+    """Region (a) in regions of one layer."""
+    job = jobs[0]
+    layers, pieces = layers_of(job), pieces_of(job)
+    run(job.take_part, pieces, jobs, theta, work)
+    for l in range(1, layers.size):
+        job.l = l
+        run(job.forward_part, pieces * layers[l].panels, jobs, theta, work)
+    run(job.output_part, pieces, jobs, theta, work)
+    if job.gradient != 0:
+        for l in range(layers.size - 2, 0, -1):
+            job.l = l
+            run(job.backward_part, pieces * layers[l].panels, jobs, theta, work)
+
+
+@jit.kernel(JOBS, vector, vector)
+def chunk_by_chunk(jobs, theta, work):
+    """Region (b) in two: the sums of chunks of the samples, and what is made of them."""
+    job = jobs[0]
+    run(job.chunk, job.task_count * ((job.samples + CHUNK - 1) // CHUNK), jobs, theta, work)
+    run(job.combined, job.task_count, jobs, theta, work)
+
+
+@jit.entry
+def steps(address, like):
+    """Steps as the job at `address` says, over epochs as they come; writes the loss of each, before its update.
 
     Returns the number of steps. Stops before the update of a step whose loss is not finite; returns -1 if in the end a
     parameter or a moment is not. What it began with is kept as the last good state once its loss is known to be finite.
     """
-    layers, tasks, kernels, work = network.layers, network.tasks, network.kernels[0], network.work
-    theta, moments, coefficients = state.theta, state.moments, state.coefficients
-    gradient, apply = kernels.gradient, kernels.apply  # a parallel loop takes numbers and arrays, not records
-    total, panel, piece = data.order.size, layers[0].panel, place.piece
-    epoch, step = place.epoch, place.step
+    jobs = jit.at(address, JOB, 1)
+    job = jobs[0]
+    theta, work = jit.at(job.theta, like, job.theta_size), jit.at(job.work, like, job.work_size)
+    losses = jit.at(job.losses, np.float64, job.loss_count)
+    order = jit.at(job.order, np.intp, job.total)
+    settings = jit.at(job.settings, np.float64, job.setting_count)
+    coefficients = jit.at(job.coefficients, theta, COEFFICIENTS)
+    costs = jit.at(job.costs, np.float64, job.batch_size)
+    moments = jit.at(job.moments, theta, job.moment_count * theta.size)
     for n in range(losses.size):
-        if step * place.batch_size >= total:
-            epoch, step = epoch + 1, 0
-        if step == 0 and kernels.shuffle != 0:
-            call(kernels.shuffle, data.order, place.seed, epoch)
-        first = step * place.batch_size
-        samples = min(place.batch_size, total - first)
-        blocks = (samples + panel - 1) // panel
-        for k in prange((blocks + piece - 1) // piece):
-            samples_piece(network, theta, data, first, samples, k * piece, min(k * piece + piece, blocks))
-        losses[n] = mean(network.costs, samples) if kernels.output_delta != 0 else 0.0
+        if job.step * job.batch_size >= job.total:
+            job.epoch, job.step = job.epoch + 1, 0
+        if job.step == 0 and job.shuffle != 0:
+            call(job.shuffle, order, job.seed, job.epoch)
+        job.first = job.step * job.batch_size
+        job.samples = min(job.batch_size, job.total - job.first)
+        if job.layer_by_layer != 0:
+            call(job.layer_by_layer, jobs, theta, work)
+        else:
+            run(job.piece, pieces_of(job), jobs, theta, work)
+        losses[n] = mean(costs, job.samples) if job.output_delta != 0 else 0.0
         if not math.isfinite(losses[n]):
             return n
-        if gradient != 0:
-            if n == 0:
-                keep(state)
-            call(kernels.begin, state.settings, float(place.update + n + 1), coefficients)
-            for k in prange(tasks.size):
-                call(gradient, layers, tasks, theta, moments, work, coefficients, apply, samples, k)
-        step += 1
-    return losses.size if gradient == 0 or (finite(theta) and finite(moments)) else -1
+        if job.gradient != 0:
+            if n == 0 and job.keep != 0:
+                copy(theta, jit.at(job.good_theta, theta, theta.size))
+                copy(moments, jit.at(job.good_moments, theta, moments.size))
+            call(job.begin, settings, float(job.update + n + 1), coefficients)
+            if job.chunk_by_chunk != 0:
+                call(job.chunk_by_chunk, jobs, theta, work)
+            else:
+                run(job.task, job.task_count, jobs, theta, work)
+        job.step += 1
+    return losses.size if job.gradient == 0 or (finite(theta) and finite(moments)) else -1
 
 
 @jit.inline
@@ -103,24 +290,15 @@ def mean(costs, samples):
 
 
 @jit.inline
-def keep(state):
-    """Copies the state to the last good one (of no size where none is kept)."""
-    for k in range(state.good_theta.size):
-        state.good_theta[k] = state.theta[k]
-    for m in range(state.good_moments.shape[0]):
-        for k in range(state.good_theta.size):
-            state.good_moments[m, k] = state.moments[m, k]
+def copy(x, y):
+    for k in range(x.size):
+        y[k] = x[k]
 
 
 @jit.inline
 def finite(x):
     """Whether no number is NaN or infinite: 0 x is 0, or else NaN."""
-    x = jit.shaped(x, 0, x.size)
     total = 0.0
     for k in range(x.size):
         total += x[k] * 0.0
     return total == 0.0
-
-
-serial = numba.njit(nogil=True, **jit.OPTIONS)(_steps)
-parallel = numba.njit(nogil=True, parallel=True, **jit.OPTIONS)(_steps)

@@ -5,40 +5,93 @@ A tile holds z_i for LARGE or SMALL units i and one block of samples; the sum ov
 
 from . import jit, layout, tile
 from .jit import call
-from .tile import LARGE, SMALL
+from .layout import of_block
+from .tile import LARGE, PANEL_MAX, SMALL
 
 INPUT_BLOCK = 128
 """Input units j summed at a time: their weights (one panel) and activations stay in the first-level cache."""
+FEW = 2 * SMALL
+"""Samples of a mini-batch up to which `forward_few` is faster."""
+TILE_NUMBERS = SMALL * PANEL_MAX
 
 
-@jit.kernel(jit.records(layout.LAYER), jit.vector, jit.vector, jit.INDEX, jit.INDEX)
-def forward(layers, theta, work, s_first, s_end):
-    """E1 and E2 through all layers for the blocks of samples s_first .. s_end - 1; writes z and a of every layer."""
-    for l in range(1, layers.size):
-        n = layers[l].units
-        a_previous, z, a = layout.a(work, layers[l - 1]), layout.z(work, layers[l]), layout.a(work, layers[l])
-        weighted_input(layers[l], theta, a_previous, z, s_first, s_end)
-        for s in range(s_first, s_end):
-            call(layers[l].sigma, z[s, :n], a[s, :n])  # E2: a_i = sigma(z_i)
+@jit.kernel(jit.records(layout.LAYER), jit.INDEX, jit.vector, jit.vector, jit.INDEX, jit.INDEX, jit.INDEX, jit.INDEX)
+def forward(layers, l, theta, work, p_first, p_end, s_first, s_end):
+    """E1 and E2 of layer l for the panels p_first .. p_end - 1 of its units and the blocks s_first .. s_end - 1.
+
+    E2 of the output layer waits until all of its units are known: softmax takes them together.
+    """
+    layer = layers[l]
+    weighted_input(layer, theta, layout.a(work, layers[l - 1]), layout.z(work, layer), p_first, p_end, s_first, s_end)
+    if l < layers.size - 1:
+        i_first, i_end = p_first * layer.panel, min(p_end * layer.panel, layer.units)
+        activate(layer, work, i_first, i_end, s_first, s_end)
+
+
+@jit.kernel(jit.records(layout.LAYER), jit.INDEX, jit.vector, jit.vector, jit.INDEX, jit.INDEX, jit.INDEX, jit.INDEX)
+def forward_few(layers, l, theta, work, p_first, p_end, s_first, s_end):
+    """What `forward` does, for mini-batches of up to FEW samples, with the same bits.
+
+    A block of samples is mostly empty then, so a tile holds z_i of SMALL samples, and units lie side by side in it:
+    weights that come from far are read once, a vector at a time.
+    """
+    layer = layers[l]
+    W, b = layout.weights(theta, layer), layout.biases(theta, layer)
+    a, z = layout.a(work, layers[l - 1]), layout.z(work, layer)
+    rows = jit.shaped(jit.scratch(TILE_NUMBERS, theta), 0, SMALL, layer.panel)
+    for p in range(p_first, p_end):
+        i_first = p * layer.panel
+        for s in range(s_first * layer.panel, min(s_end * layer.panel, layer.capacity), SMALL):
+            block, s_in_block = s // layer.panel, s % layer.panel
+            for r in range(SMALL):
+                for q in range(layer.panel):
+                    rows[r, q] = b[i_first + q]
+            t = tile.load(SMALL, rows, 0)
+            for j in range(layer.inputs):
+                t = tile.add_row_products(t, a[block], j, s_in_block, W[p], j)  # E1: z_i += a_j w_ij
+            tile.store(t, rows, 0)
+            for q in range(min(layer.panel, layer.units - i_first)):
+                for r in range(SMALL):
+                    z[block, i_first + q, s_in_block + r] = rows[r, q]
+    if l < layers.size - 1:
+        activate(layer, work, p_first * layer.panel, min(p_end * layer.panel, layer.units), s_first, s_end)
 
 
 @jit.inline
-def weighted_input(layer, theta, a, z, s_first, s_end):
+def activate(layer, work, i_first, i_end, s_first, s_end):
+    """E2 for the units i_first .. i_end - 1."""
+    z, a = layout.z(work, layer), layout.a(work, layer)
+    for s in range(s_first, s_end):
+        call(layer.sigma, of_block(z, s, i_first, i_end), of_block(a, s, i_first, i_end))  # E2: a_i = sigma(z_i)
+
+
+@jit.inline
+def weighted_input(layer, theta, a, z, p_first, p_end, s_first, s_end):
     """E1: z_i = sum over j of w_ij a_j + b_i; a is that of layer l - 1."""
     W, b = layout.weights(theta, layer), layout.biases(theta, layer)
     for j in range(0, layer.inputs, INPUT_BLOCK):
         j_end = min(j + INPUT_BLOCK, layer.inputs)
-        for p in range(layer.panels):
+        for p in range(p_first, p_end):
             i_first = p * layer.panel
             rows = layout.tile_rows(min(layer.panel, layer.units - i_first))
             i_large = i_first + LARGE * layout.large_tiles(rows)
             for s in range(s_first, s_end):
+                if p + 1 < p_end:
+                    ask_for_share(W[p + 1], j, j_end, s - s_first, s_end - s_first)
                 for i in range(i_first, i_large, LARGE):
                     t = tile.rows_of(LARGE, b, i) if j == 0 else tile.load(LARGE, z[s], i)
                     tile.store(add_inputs(t, W[p], i - i_first, a[s], j, j_end), z[s], i)
                 for i in range(i_large, i_first + rows, SMALL):
                     t = tile.rows_of(SMALL, b, i) if j == 0 else tile.load(SMALL, z[s], i)
                     tile.store(add_inputs(t, W[p], i - i_first, a[s], j, j_end), z[s], i)
+
+
+@jit.inline
+def ask_for_share(W, j_first, j_end, k, shares):
+    """Asks for the k-th share of the rows j_first .. j_end - 1, which come from far where the weights are many."""
+    rows = (j_end - j_first) // shares
+    for j in range(j_first + k * rows, j_first + (k + 1) * rows):
+        tile.prefetch(W, j)
 
 
 @jit.inline

@@ -20,21 +20,56 @@ CHUNK = 512
 )  # fmt: skip
 def gradient(layers, tasks, theta, moments, work, coefficients, apply, samples, k):
     """E8 and E9 for task k of a mini-batch of `samples`; hands them to the tile function `apply`."""
-    task = tasks[k]
+    numbers = jit.scratch(TASK_NUMBERS, theta)
+    for s in range(0, samples, CHUNK):
+        sum_chunk(layers, tasks[k], work, numbers, s, min(s + CHUNK, samples), s > 0)
+    finish(layers, tasks[k], theta, moments, work, coefficients, apply, numbers, samples)
+
+
+@jit.kernel(
+    jit.records(layout.LAYER), jit.records(layout.TASK), jit.vector, jit.matrix, jit.INDEX, jit.INDEX,
+)  # fmt: skip
+def partial_gradient(layers, tasks, work, partials, samples, k):
+    """E8 for one chunk of the samples and one task, numbered task by task, into partials[k]."""
+    chunks = (samples + CHUNK - 1) // CHUNK
+    s = k % chunks * CHUNK
+    sum_chunk(layers, tasks[k // chunks], work, partials[k], s, min(s + CHUNK, samples), False)
+
+
+@jit.kernel(
+    jit.records(layout.LAYER), jit.records(layout.TASK), jit.vector, jit.matrix, jit.vector, jit.matrix, jit.vector,
+    jit.INDEX, jit.INDEX, jit.INDEX,
+)  # fmt: skip
+def combine(layers, tasks, theta, moments, work, partials, coefficients, apply, samples, k):
+    """What `gradient` does for task k, from the sums of its chunks: with the same bits, as they are added in order."""
+    chunks = (samples + CHUNK - 1) // CHUNK
+    first = k * chunks
+    numbers = partials[first]
+    for chunk in range(1, chunks):
+        add(partials[first + chunk], numbers)
+    finish(layers, tasks[k], theta, moments, work, coefficients, apply, numbers, samples)
+
+
+@jit.inline
+def sum_chunk(layers, task, work, numbers, s, s_end, more):
+    """E8 for the samples s .. s_end - 1, at most CHUNK; added to `numbers` if there are more before them."""
     layer = layers[task.l]
     a, delta = layout.a(work, layers[task.l - 1]), layout.delta_rows(work, layer)[task.p]
-    numbers = jit.scratch(TASK_NUMBERS, theta)
-    dW = jit.shaped(numbers, 0, TASK_NUMBERS // layer.panel, layer.panel)
+    dW = layout.task_rows(numbers, layer)
     rows = layout.tile_rows(task.rows)
     j_large = LARGE * layout.large_tiles(rows)
-    for s in range(0, samples, CHUNK):
-        s_end = min(s + CHUNK, samples)
-        for j in range(0, j_large, LARGE):
-            t = add_samples(tile.zeros(LARGE, delta), a, task.j + j, delta, s, s_end)
-            tile.store(t if s == 0 else tile.add_rows(t, dW, j), dW, j)
-        for j in range(j_large, rows, SMALL):
-            t = add_samples(tile.zeros(SMALL, delta), a, task.j + j, delta, s, s_end)
-            tile.store(t if s == 0 else tile.add_rows(t, dW, j), dW, j)
+    for j in range(0, j_large, LARGE):
+        t = add_samples(tile.zeros(LARGE, delta), a, task.j + j, delta, s, s_end)
+        tile.store(tile.add_rows(t, dW, j) if more else t, dW, j)
+    for j in range(j_large, rows, SMALL):
+        t = add_samples(tile.zeros(SMALL, delta), a, task.j + j, delta, s, s_end)
+        tile.store(tile.add_rows(t, dW, j) if more else t, dW, j)
+
+
+@jit.inline
+def finish(layers, task, theta, moments, work, coefficients, apply, numbers, samples):
+    """Hands over the gradient of a task's weights, and with the first task of a panel that of its biases, E9."""
+    layer = layers[task.l]
     call(
         apply,
         theta,
@@ -44,18 +79,26 @@ def gradient(layers, tasks, theta, moments, work, coefficients, apply, samples, 
         coefficients,
     )
     if task.j == 0 and layer.has_bias:
-        db = numbers[: layer.panel]
-        sum_samples(db, dW, delta, samples)
+        db = jit.shaped(numbers, 0, layer.panel)
+        sum_samples(db, layout.task_rows(numbers, layer), layout.delta_rows(work, layer)[task.p], samples)
         call(apply, theta, moments, layout.task_biases(layer, task), db, coefficients)
 
 
 @jit.inline
+def add(x, total):
+    for q in range(total.size):
+        total[q] += x[q]
+
+
+@jit.inline
 def add_samples(t, a, j, delta, s_first, s_end):
-    panel = delta.shape[1]
-    for block in range(s_first // panel, (s_end + panel - 1) // panel):
-        s_block = block * panel
-        for s in range(s_block, min(s_block + panel, s_end)):
-            t = tile.add_column_products(t, a[block], j, s - s_block, delta, s)  # E8: dw_ij += delta_i a_j
+    width = tile.width(delta)
+    last = s_end // width
+    for block in range(s_first // width, last):  # whole blocks apart: LLVM unrolls a loop whose length it knows
+        for q in range(width):
+            t = tile.add_column_products(t, a[block], j, q, delta, block * width + q)  # E8: dw_ij += delta_i a_j
+    for q in range(s_end - last * width):
+        t = tile.add_column_products(t, a[last], j, q, delta, last * width + q)  # E8
     return t
 
 

@@ -7,6 +7,7 @@ loss or optimiser compiles itself and nothing else. A call costs a few nanosecon
 Under NUMBA_DISABLE_JIT=1 an "address" is an index into a list of Python functions, and all of this still runs.
 """
 
+import ctypes
 import hashlib
 import math
 import os
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,9 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, compiler, config
-from numba.core.ccallback import CFunc
+from numba.core import cgutils, config
+from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.typing import signature
 from numba.extending import intrinsic
 from numba.misc.appdirs import AppDirs
@@ -43,8 +46,12 @@ OPTIONS: dict[str, Any] = {
     "boundscheck": None,
 }
 
-inline = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
-"""For functions that become part of the kernels that call them, and are of no use to Python."""
+WITHOUT_WRAPPERS = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+inline = numba.njit(forceinline=True, **WITHOUT_WRAPPERS)
+"""For functions that become part of the kernels that call them, and are of no use to Python.
+
+forceinline: left to itself LLVM calls them, and the sums of a tile travel through memory on the way in and out."""
 
 _compile_lock = threading.RLock()
 _seconds_compiling = 0.0
@@ -91,47 +98,40 @@ def _code(function: Any) -> tuple:
     return code.co_code, constants, code.co_names, [_code(cell.cell_contents) for cell in cells]
 
 
-class DiskCache:
-    """Numba's cache interface over one file an entry; whatever is wrong with a file, the kernel is compiled again."""
+class CacheFile:
+    """What a kernel was compiled to, in one file; whatever is wrong with it, the kernel is compiled again."""
 
-    def __init__(self, name: str, function: Callable):
-        self.name, self.code = name, _code(function)
+    def __init__(self, name: str, function: Callable, signature: Any, codegen: Any):
+        key = repr((_engine_stamp(), name, _code(function), str(signature), codegen.magic_tuple()))
+        self.path = cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
+        self.codegen = codegen
 
-    def _path(self, sig, codegen) -> Path:
-        key = repr((_engine_stamp(), self.name, self.code, str(sig), codegen.magic_tuple()))
-        return cache_folder() / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
-
-    def load_overload(self, sig, target_context):
-        target_context.refresh()
+    def load(self) -> "Compiled | None":
         try:
-            content = self._path(sig, target_context.codegen()).read_bytes()
+            content = self.path.read_bytes()
             if hashlib.sha256(content[32:]).digest() != content[:32]:
                 return None
-            return compiler.CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
+            library, symbol, prepare = pickle.loads(content[32:])
+            rtsys.initialize(cpu_target.target_context)
+            for function in prepare:
+                function()
+            return Compiled(self.codegen.unserialize_library(library), symbol, prepare)
         except Exception:  # unreadable, foreign, truncated, of another Numba: no reason not to train
             return None
 
-    def save_overload(self, sig, result) -> None:
+    def save(self, compiled: "Compiled") -> None:
         temporary = None
         try:
-            path = self._path(sig, result.codegen)
-            content = numba.core.serialize.dumps(result._reduce())
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+            library = compiled.library.serialize_using_object_code()
+            content = pickle.dumps((library, compiled.symbol, compiled.prepare))
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=".", delete=False) as file:
                 temporary = file.name
                 file.write(hashlib.sha256(content).digest() + content)
-            os.replace(temporary, path)
+            os.replace(temporary, self.path)
         except OSError:  # no place to write: train without a cache
             if temporary is not None and os.path.exists(temporary):
                 os.unlink(temporary)
-
-    cache_path = property(lambda self: str(cache_folder()))
-
-    def enable(self) -> None: ...
-
-    def disable(self) -> None: ...
-
-    def flush(self) -> None: ...
 
 
 # -------------------------------------------------------------------------------------------------- kernels
@@ -139,13 +139,30 @@ class DiskCache:
 _plain_functions: list[Callable] = []
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """Machine code and the symbol to enter it by; `prepare` starts what it relies on, such as Numba's threads.
+
+    Loading it needs neither the function's types nor Numba's typing of NumPy, whose import takes as long as the rest.
+    """
+
+    library: Any
+    symbol: str
+    prepare: list[Callable]
+
+    @property
+    def address(self) -> int:
+        return self.library.get_pointer_to_function(self.symbol)
+
+
 class Kernel:
     """A function compiled for a dtype when first asked for, and called by its address."""
 
-    def __init__(self, function: Callable, name: str, result: types.Type, parameters: Callable):
+    def __init__(self, function: Callable, name: str, result: types.Type, parameters: Callable, **options: bool):
         self.function, self.name, self.result, self.parameters = function, name, result, parameters
+        self.options = WITHOUT_WRAPPERS | options
         self._addresses: dict[np.dtype, int] = {}
-        self._compiled: list[CFunc] = []
+        self._compiled: list[Compiled] = []
 
     def address(self, dtype) -> int:
         """Address of the kernel for a dtype; compiles it, or loads it from the cache, when first asked."""
@@ -164,22 +181,58 @@ class Kernel:
         if config.DISABLE_JIT:
             _plain_functions.append(self.function)
             return len(_plain_functions)
-        number = numba.from_dtype(dtype)
-        compiled = CFunc(self.function, (self.parameters(number), self.result), locals={}, options=OPTIONS)
-        compiled._cache = DiskCache(self.name, self.function)
-        compiled.compile()
+        wanted = signature(self.result, *self.parameters(numba.from_dtype(dtype)))
+        file = CacheFile(self.name, self.function, wanted, cpu_target.target_context.codegen())
+        compiled = file.load()
+        if compiled is None:
+            compiled = self._translate(wanted)
+            file.save(compiled)
         self._compiled.append(compiled)
         return compiled.address
 
+    def _translate(self, wanted: Any) -> Compiled:
+        dispatcher = numba.njit(**self.options)(self.function)
+        dispatcher.compile(wanted)
+        result = dispatcher.overloads[wanted.args]
+        names = result.fndesc
+        symbol = names.llvm_func_name if self.options["no_cfunc_wrapper"] else names.llvm_cfunc_wrapper_name
+        return Compiled(result.library, symbol, list(result.reload_init))
 
-def kernel(*parameters: Any, result: types.Type = types.void, name: str | None = None):
+
+class Entry(Kernel):
+    """A kernel that Python calls: its arguments are an address and the array whose dtype it is compiled for."""
+
+    def __init__(self, function: Callable, name: str):
+        super().__init__(function, name, types.intp, lambda number: (types.intp, types.CPointer(number)))
+        self.options = self.options | {"no_cfunc_wrapper": False}
+        self._callables: dict[np.dtype, Callable] = {}
+
+    def __call__(self, address: int, like: np.ndarray) -> int:
+        """Runs without holding Python's lock."""
+        if config.DISABLE_JIT:
+            return int(self.function(address, like))
+        if like.dtype not in self._callables:
+            kind = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_void_p)
+            self._callables[like.dtype] = kind(self.address(like.dtype))
+        return self._callables[like.dtype](address, None)
+
+
+def entry(function: Callable) -> Entry:
+    """Makes an `Entry` of a function (address, like), `like` being of use to `at` only."""
+    return Entry(function, f"{function.__module__.rpartition('.')[2]}.{function.__name__}")
+
+
+def kernel(
+    *parameters: Any, result: types.Type = types.void, name: str | None = None, parallel: bool = False
+) -> Callable[[Callable], Kernel]:
     """Makes a `Kernel` of a function. Each parameter is a Numba type, or a function from the dtype's type to one."""
 
     def make(function: Callable) -> Kernel:
         def of(number):
             return tuple(p if isinstance(p, types.Type) else p(number) for p in parameters)
 
-        return Kernel(function, name or f"{function.__module__.rpartition('.')[2]}.{function.__name__}", result, of)
+        home = function.__module__.rpartition(".")[2]
+        return Kernel(function, name or f"{home}.{function.__name__}", result, of, parallel=parallel)
 
     return make
 
@@ -217,11 +270,14 @@ def _caller(result: types.Type):
         )
 
         def codegen(context, builder, sig, values):
-            parameters = [context.get_value_type(a) for a in args]
-            function = ir.FunctionType(context.get_value_type(result), parameters)
+            # Numba's own convention, without the wrapper for C, which copies all arguments once more.
+            function = context.call_conv.get_function_type(result, args)
             callee = builder.inttoptr(values[0], function.as_pointer())
-            returned = builder.call(callee, cgutils.unpack_tuple(builder, values[1]))
-            return context.get_dummy_value() if result == types.void else returned
+            given = cgutils.unpack_tuple(builder, values[1])
+            status, returned = context.call_conv.call_function(builder, callee, result, args, given)
+            with cgutils.if_unlikely(builder, status.is_error):
+                context.call_conv.return_status_propagate(builder, status)
+            return returned
 
         return signature(result, types.intp, types.StarArgTuple(args)), codegen
 
@@ -253,6 +309,28 @@ def shaped(typingctx, flat, start, *shape):
         return _array(context, builder, of, builder.gep(source.data, [args[1]]), extents)
 
     return of(flat, types.intp, types.StarArgTuple([types.intp] * len(shape))), codegen
+
+
+def _at_plain(address, of, *shape):
+    dtype = of.dtype if isinstance(of, np.ndarray) else np.dtype(of)
+    if math.prod(shape) == 0:
+        return np.zeros(shape, dtype)
+    memory = (ctypes.c_char * int(math.prod(shape) * dtype.itemsize)).from_address(int(address))
+    array = np.frombuffer(memory, dtype).reshape(shape)
+    return array.view(np.recarray) if dtype.names else array
+
+
+@_operation(_at_plain)
+def at(typingctx, address, of, *shape):
+    """The memory at `address` as an array of `shape`; `of` is a dtype, or an array that has it."""
+    result = types.Array(of.dtype, len(shape), "C")
+
+    def codegen(context, builder, sig, args):
+        extents = cgutils.unpack_tuple(builder, args[2])
+        data = builder.inttoptr(args[0], context.get_data_type(result.dtype).as_pointer())
+        return _array(context, builder, result, data, extents)
+
+    return result(types.intp, of, types.StarArgTuple([types.intp] * len(shape))), codegen
 
 
 @_operation(lambda size, like: np.empty(size, like.dtype))
@@ -302,23 +380,6 @@ def like(typingctx, x, value):
         return context.cast(builder, args[1], value, x)
 
     return x(x, value), codegen
-
-
-_prepared: set[tuple[str, Any]] = set()
-
-
-def prepare(dispatcher, name: str, key: Any, *args) -> None:
-    """Compiles an njit function for these arguments, or loads it from the cache; key stands for their types."""
-    global _seconds_compiling
-    if config.DISABLE_JIT or (name, key) in _prepared:
-        return
-    with _compile_lock:
-        started = time.perf_counter()
-        dispatcher._cache = DiskCache(name, dispatcher)
-        with interrupts.keep():
-            dispatcher.compile(tuple(numba.typeof(a) for a in args))
-        _prepared.add((name, key))
-        _seconds_compiling += time.perf_counter() - started
 
 
 # ------------------------------------------------------------------------------------------ the threading layer

@@ -7,9 +7,9 @@
     weights(theta, layer)    (P, rows, PANEL)      [p, j, q] = w_ij, i = p PANEL + q
     biases(theta, layer)     (P PANEL,)            [i] = b_i
     a(work, layer)           (Q, rows, PANEL)      [s // PANEL, i, s % PANEL] = a_i of sample s
-    z, delta(work, layer)    like a, and one and the same place: delta takes the place of z once z is no longer needed
+    z(work, layer)           like a, and the same place where nothing needs z once a is known
+    delta(work, layer)       like a; a layer has the place of the next but one: the recursion needs no more
     delta_rows(work, layer)  (P, Q PANEL, PANEL)   [p, s, q] = delta_i of sample s, i = p PANEL + q
-    sums(work, layers)       (Q, rows, PANEL)      the sum in E7 while it grows
     target(work, layers)     (Q, rows, PANEL)      [.., i, ..] = t_i
 
 Samples lie side by side in a and delta, so forward (E1) and recursion (E7) run the same way whatever the widths, and
@@ -18,6 +18,7 @@ that reaches beyond the last unit, and is odd: at power-of-two widths even strid
 What lies in the room beyond n_l and beyond the last sample is finite and never read into a result.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,17 +34,18 @@ LAYER = np.dtype(
             "panels",  # P
             "weight_rows",
             "unit_rows",
-            "sums_rows",
+            "widest_rows",
             "weights",  # where the views begin: in theta
             "biases",
             "a",  # and in the workspace
             "z",
+            "delta",
             "delta_rows",
-            "sums",
             "target",
             "sigma",  # addresses of the activation and its derivative
             "sigma_prime",
             "blocks",  # Q
+            "capacity",  # samples that there is room for
             "panel",
             "has_bias",
         )
@@ -80,17 +82,14 @@ def z(work, layer):
     return jit.shaped(work, layer.z, layer.blocks, layer.unit_rows, layer.panel)
 
 
-delta = z
+@jit.inline
+def delta(work, layer):
+    return jit.shaped(work, layer.delta, layer.blocks, layer.widest_rows, layer.panel)
 
 
 @jit.inline
 def delta_rows(work, layer):
     return jit.shaped(work, layer.delta_rows, layer.panels, layer.blocks * layer.panel, layer.panel)
-
-
-@jit.inline
-def sums(work, layer):
-    return jit.shaped(work, layer.sums, layer.blocks, layer.sums_rows, layer.panel)
 
 
 @jit.inline
@@ -111,15 +110,27 @@ def task_biases(layer, task):
 
 
 @jit.inline
+def task_rows(numbers, layer):
+    """`numbers`, of TASK_NUMBERS, in rows of PANEL."""
+    return jit.shaped(numbers, 0, TASK_NUMBERS // layer.panel, layer.panel)
+
+
+@jit.inline
 def task_gradient(numbers, layer, task):
     """The part of `numbers` that the weights of a task fill, in the order of theta."""
-    return numbers[: task.rows * layer.panel]
+    return jit.shaped(numbers, 0, task.rows * layer.panel)
+
+
+@jit.inline
+def of_block(x, s, i_first, i_end):
+    """x[s, i_first:i_end]: what a, z, delta or target has of some units and the samples of block s."""
+    return jit.shaped(x, (s * x.shape[1] + i_first) * x.shape[2], i_end - i_first, x.shape[2])
 
 
 @jit.inline
 def block_costs(costs, layer, s):
     """C of the samples of block s."""
-    return costs[s * layer.panel : (s + 1) * layer.panel]
+    return jit.shaped(costs, s * layer.panel, layer.panel)
 
 
 @jit.inline
@@ -156,7 +167,8 @@ class Layout:
     blocks: int
 
     @staticmethod
-    def of(sizes: tuple[int, ...], dtype, capacity: int, bias: bool = True) -> "Layout":
+    def of(sizes: tuple[int, ...], dtype, capacity: int, bias: bool = True, needs_z: Sequence[int] = ()) -> "Layout":
+        """needs_z: the layers whose z is wanted once their a is known."""
         panel = tile.panel(dtype)
         blocks = -(-capacity // panel)
         layers = np.zeros(len(sizes), LAYER).view(np.recarray)
@@ -164,6 +176,7 @@ class Layout:
         for l, units in enumerate(sizes):
             layer = layers[l]
             layer.units, layer.panel, layer.blocks, layer.has_bias = units, panel, blocks, bias
+            layer.capacity = capacity
             layer.panels, layer.unit_rows = -(-units // panel), _stored_rows(units)
             layer.a = place.work(blocks * layer.unit_rows * panel)
             if l == 0:
@@ -172,11 +185,12 @@ class Layout:
             layer.weight_rows = _stored_rows(sizes[l - 1])
             layer.weights = place.theta(layer.panels * layer.weight_rows * panel)
             layer.biases = place.theta(layer.panels * panel)
-            layer.z = place.work(blocks * layer.unit_rows * panel)
+            layer.z = place.work(blocks * layer.unit_rows * panel) if l in needs_z else layer.a
             layer.delta_rows = place.work(layer.panels * blocks * panel * panel)
-        # Layers take turns in sums, each piece of the mini-batch in its own time: a block has one place for all layers.
-        layers.sums_rows = max(layers.unit_rows)
-        layers.sums = place.work(blocks * max(layers.unit_rows) * panel)
+        # Layers take turns, each piece of the mini-batch in its own time: a block has one place whatever the layer.
+        layers.widest_rows = max(layers.unit_rows[1:])
+        places = [place.work(blocks * max(layers.unit_rows[1:]) * panel) for _ in range(2)]
+        layers.delta = np.resize(places, len(layers))
         layers.target = place.work(blocks * layers[-1].unit_rows * panel)
         return Layout(layers, _tasks(sizes, layers), place.theta_size, place.work_size, blocks)
 

@@ -4,14 +4,13 @@ A kernel works on one block: arrays (n_L, PANEL) in which samples lie side by si
 which it adds the terms of C_s.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numba import types
 
 from . import jit
-from .elementwise import exp
+from .elementwise import exp, log, log1p
 from .jit import Kernel, inline, like, matrix
 from .tile import PANEL_MAX
 
@@ -49,12 +48,12 @@ def termwise(name: str, output: str, term, term_prime, **properties) -> Loss:
 
     def cost(y, t, cost):
         for i in range(y.shape[0]):
-            for s in range(y.shape[1]):
+            for s in range(min(y.shape[1], PANEL_MAX)):
                 cost[s] += term_of(y[i, s], t[i, s])
 
     def cost_prime(y, t, g):
         for i in range(y.shape[0]):
-            for s in range(y.shape[1]):
+            for s in range(min(y.shape[1], PANEL_MAX)):
                 g[i, s] = term_prime_of(y[i, s], t[i, s])
 
     kernels = (
@@ -81,7 +80,7 @@ smallest = inline(_smallest)
 
 
 def cross_entropy(y, t):
-    return -t * math.log(smallest(y))
+    return -t * log(smallest(y))
 
 
 def cross_entropy_prime(y, t):
@@ -90,7 +89,7 @@ def cross_entropy_prime(y, t):
 
 def binary_cross_entropy(y, t):
     one = like(y, 1.0)
-    return -t * math.log(smallest(y)) - (one - t) * math.log(smallest(one - y))
+    return -t * log(smallest(y)) - (one - t) * log(smallest(one - y))
 
 
 def binary_cross_entropy_prime(y, t):
@@ -101,7 +100,7 @@ def binary_cross_entropy_prime(y, t):
 @jit.kernel(matrix, matrix, matrix, matrix, COSTS)
 def softmax_cross_entropy(z, y, t, delta, cost):
     """C_s = sum over i of t_i (log sum over m of exp(z_m) - z_i); dC_s/dz_i = y_i sum over m of t_m - t_i."""
-    n, samples = z.shape
+    n, samples = z.shape[0], min(z.shape[1], PANEL_MAX)
     greatest, largest, weight = jit.scratch(PANEL_MAX, z), jit.scratch(PANEL_MAX, z), jit.scratch(PANEL_MAX, z)
     for s in range(samples):
         greatest[s] = z[0, s]
@@ -117,7 +116,7 @@ def softmax_cross_entropy(z, y, t, delta, cost):
             largest[s] = largest[s] if y[i, s] < largest[s] else y[i, s]
             cost[s] += t[i, s] * (greatest[s] - z[i, s])
     for s in range(samples):
-        cost[s] -= weight[s] * math.log(largest[s])
+        cost[s] -= weight[s] * log(largest[s])
     for i in range(n):
         for s in range(samples):
             delta[i, s] = y[i, s] * weight[s] - t[i, s]
@@ -127,10 +126,10 @@ def softmax_cross_entropy(z, y, t, delta, cost):
 def sigmoid_binary_cross_entropy(z, y, t, delta, cost):
     """C_s = sum over i of log(1 + exp(z_i)) - t_i z_i; dC_s/dz_i = y_i - t_i."""
     for i in range(z.shape[0]):
-        for s in range(z.shape[1]):
+        for s in range(min(z.shape[1], PANEL_MAX)):
             zero = like(z[i, s], 0.0)
             positive = zero if z[i, s] < zero else z[i, s]
-            cost[s] += positive - t[i, s] * z[i, s] + math.log1p(exp(-abs(z[i, s])))
+            cost[s] += positive - t[i, s] * z[i, s] + log1p(exp(-abs(z[i, s])))
             delta[i, s] = y[i, s] - t[i, s]
 
 

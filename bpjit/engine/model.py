@@ -1,23 +1,25 @@
 """A network as the engine runs it: theta, where its numbers lie, the kernels it calls, its workspaces."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
+from numba.core import config
 
 from . import epoch, jit, losses
 from .activations import ACTIVATIONS
 from .backward import backward, output_delta
 from .batch import gather, gather_targets, scatter_outputs, shuffle
 from .epoch import Data, Network, Place, State
-from .forward import forward
-from .gradient import gradient, store
-from .layout import Layout, aligned
+from .forward import FEW, forward, forward_few
+from .gradient import CHUNK, combine, gradient, partial_gradient, store
+from .layout import TASK_NUMBERS, Layout, aligned
 from .optimizers import COEFFICIENTS, SGD, Optimizer
 from .plan import Plan
 
 KEPT_WORKSPACES = 4
+KEPT_ANSWERS = 8
 
 
 class Model:
@@ -31,13 +33,12 @@ class Model:
         self.changes = 0
         """Counts the runs and writes that have changed theta."""
         self._workspaces: list[tuple[int, Network]] = []
-        self._kernel_records: dict[tuple, np.ndarray] = {}
+        self._addresses: dict[tuple, list[int]] = {}
+        self._answers: dict[int, Answer | None] = {}
         self._lock = threading.Lock()
 
-    def state(self, optimizer: Optimizer | None = None, moments: np.ndarray | None = None, keep: bool = False) -> State:
+    def state(self, optimizer: Optimizer, moments: np.ndarray, keep: bool = False) -> State:
         """What a run changes, theta and the optimiser's moments; keep: with room for the last good state."""
-        if optimizer is None or moments is None:
-            optimizer, moments = SGD(), np.zeros((0, 0), self.dtype)
         good = (self.theta.copy(), moments.copy()) if keep else (self.theta[:0], moments[:0])
         return State(self.theta, moments, *good, optimizer.settings(), np.zeros(COEFFICIENTS, self.dtype))
 
@@ -46,15 +47,14 @@ class Model:
         return aligned(count * self.layout.theta_size, self.dtype).reshape(count, self.layout.theta_size)
 
     def train(
-        self, state: State, optimizer: Optimizer, data: Data, place: Place, losses: np.ndarray, threads: int, draw: bool
+        self, state: State, optimizer: Optimizer, data: Data, place: Place, losses: np.ndarray, plan: Plan, draw: bool
     ) -> int:
         """losses.size steps of the optimiser from `place` on; returns how many had a finite loss, or -1 (see epoch).
 
         draw: whether the engine draws the order of every epoch, or takes the one in data.
         """
-        kernels = self._kernels(cost=True, apply=optimizer.update, begin=optimizer.begin, draw=draw)
         self.changes += 1
-        return self._run(kernels, state, data, place, losses, threads)
+        return self._run(_train(optimizer, draw), state, data, place, losses, plan)
 
     def write(self, parameters: list) -> None:
         """Takes [(W, b or None), ...], W of shape (n_l, n_(l-1)), as the parameters."""
@@ -64,67 +64,67 @@ class Model:
     def gradient(self, data: Data, plan: Plan) -> tuple[float, np.ndarray]:
         """The loss of data and its gradient, in the layout of theta, from one mini-batch."""
         gradients, losses = self.moments(1), np.zeros(1)
-        kernels = self._kernels(cost=True, apply=store, begin=SGD.begin)
         state = self.state(SGD(), gradients)
-        self._run(kernels, state, data, Place(0, 0, 0, 0, len(data.order), plan.piece), losses, plan.threads)
+        self._run(GRADIENT, state, data, Place(0, 0, 0, 0, len(data.order)), losses, plan)
         return float(losses[0]), gradients[0]
 
     def losses(self, data: Data, batch_size: int, plan: Plan) -> np.ndarray:
         """The mean cost of each mini-batch of data in turn."""
         losses = np.full(-(-len(data.order) // batch_size), np.nan)
-        self._run(
-            self._kernels(cost=True),
-            self.state(),
-            data,
-            Place(0, 0, 0, 0, batch_size, plan.piece),
-            losses,
-            plan.threads,
-        )
+        self._run(LOSS, None, data, Place(0, 0, 0, 0, batch_size), losses, plan)
         return losses
 
     def predict(self, data: Data, batch_size: int, plan: Plan) -> None:
         """Writes y of every row of data.X into data.y."""
         losses = np.zeros(-(-len(data.order) // batch_size))
-        self._run(self._kernels(), self.state(), data, Place(0, 0, 0, 0, batch_size, plan.piece), losses, plan.threads)
+        self._run(PREDICT, None, data, Place(0, 0, 0, 0, batch_size), losses, plan)
 
-    def compile(self, state: State, optimizer: Optimizer, data: Data, place: Place, share: bool) -> None:
-        """Compiles what training calls, or loads it from the cache; share: also what runs on several threads."""
-        with self._workspace(place.batch_size) as network:
-            network = network._replace(kernels=self._kernels(True, optimizer.update, optimizer.begin, draw=True))
-            self._kernels()  # predict
-            jit.prepare(epoch.serial, "epoch.serial", self.dtype, network, state, data, place, np.zeros(1))
-            if share:
-                jit.prepare(epoch.parallel, "epoch.parallel", self.dtype, network, state, data, place, np.zeros(1))
+    def answer(self, X: np.ndarray, choose: Callable[[int], Plan]) -> np.ndarray | None:
+        """y for a few rows of X, of the network's dtype; None where `predict` must do it, or X be checked."""
+        rows = len(X)
+        if rows not in self._answers:
+            plan = choose(rows)
+            if len(self._answers) >= KEPT_ANSWERS:
+                self._answers.clear()
+            self._answers[rows] = Answer(self, rows, plan) if plan.threads == 1 and not config.DISABLE_JIT else None
+        answer = self._answers[rows]
+        return None if answer is None else answer(X)
 
-    def _run(self, kernels, state: State, data: Data, place: Place, losses: np.ndarray, threads: int) -> int:
-        with self._workspace(place.batch_size) as network, jit.threads(threads) as may_share:
-            run, name = (epoch.parallel, "parallel") if may_share else (epoch.serial, "serial")
-            arguments = (network._replace(kernels=kernels), state, data, place, losses)
-            jit.prepare(run, f"epoch.{name}", self.dtype, *arguments)
-            with np.errstate(all="ignore"):  # of no effect but without compiling
-                return int(run(*arguments))
+    def compile(self, optimizer: Optimizer, batch_size: int, training: Plan, asking: Plan | None) -> None:
+        """Compiles what training calls, and what questions about many rows do if any are asked, or loads it."""
+        self._kernels(_train(optimizer, draw=True), batch_size, training, training.threads > 1)
+        if asking:
+            for wanted in (LOSS, PREDICT):
+                self._kernels(wanted, FEW + 1, asking, asking.threads > 1)
+        self._make_workspace(1)
+        epoch.steps.address(self.dtype)
 
-    def _kernels(self, cost=False, apply=None, begin=None, draw=False) -> np.ndarray:
-        """The addresses of what a run calls: predict, or with a cost loss, or with a tile function `apply` training."""
-        wanted = (cost, apply, begin, draw)
-        if wanted not in self._kernel_records:
-            self._kernel_records[wanted] = self._addresses(*wanted)
-        return self._kernel_records[wanted]
+    def _run(self, wanted: tuple, state: State | None, data: Data, place: Place, losses: np.ndarray, plan: Plan) -> int:
+        with self._workspace(place.batch_size) as network, jit.threads(plan.threads) as may_share:
+            kernels = self._kernels(wanted, place.batch_size, plan, may_share)
+            partials = np.empty(self._partials(place.batch_size) if plan.in_chunks else (0, 0), self.dtype)
+            job = _job(self.theta, losses, network, kernels, state, data, partials, place, plan)
+            with np.errstate(all="ignore") if config.DISABLE_JIT else nullcontext():
+                return epoch.steps(_address(job), self.theta)
 
-    def _addresses(self, cost, apply, begin, draw) -> np.ndarray:
-        record = np.zeros(1, epoch.KERNELS).view(np.recarray)
-        record.gather, record.forward = gather.address(self.dtype), forward.address(self.dtype)
-        if cost:
-            record.gather_targets = gather_targets.address(self.dtype)
-            record.output_delta = output_delta.address(self.dtype)
-        else:
-            record.scatter = scatter_outputs.address(self.dtype)
-        if apply is not None:
-            record.backward, record.gradient = backward.address(self.dtype), gradient.address(self.dtype)
-            record.apply, record.begin = apply.address(self.dtype), begin.address(self.dtype)
-        if draw:
-            record.shuffle = shuffle.address(self.dtype)
-        return record
+    def _partials(self, batch_size: int) -> tuple[int, int]:
+        return len(self.layout.tasks) * -(-batch_size // CHUNK), TASK_NUMBERS
+
+    def _kernels(self, wanted: tuple, batch_size: int, plan: Plan, may_share: bool) -> list[int]:
+        """The addresses of `wanted` kernels and of what the plan and few samples need; 0 for the others."""
+        key = wanted, batch_size <= FEW, may_share, plan.by_layer, plan.in_chunks
+        if key not in self._addresses:
+            names = dict(wanted)
+            if may_share:
+                names["share"] = epoch.share
+            if batch_size <= FEW:
+                names["forward"] = forward_few
+            if plan.by_layer:
+                names |= BY_LAYER
+            if plan.in_chunks and "gradient" in names:
+                names |= IN_CHUNKS
+            self._addresses[key] = [names[name].address(self.dtype) if name in names else 0 for name in epoch.KERNELS]
+        return self._addresses[key]
 
     @contextmanager
     def _workspace(self, capacity: int) -> Iterator[Network]:
@@ -141,19 +141,124 @@ class Model:
                 self._workspaces = [(capacity, network), *self._workspaces[: KEPT_WORKSPACES - 1]]
 
     def _make_workspace(self, capacity: int) -> Network:
-        layout = Layout.of(self.sizes, self.dtype, capacity, self.bias)
+        L = len(self.activations)  # whose z the loss looks at
+        needs_z = [l for l, name in enumerate(self.activations, start=1) if l == L or ACTIVATIONS[name].needs_z]
+        layout = Layout.of(self.sizes, self.dtype, capacity, self.bias, needs_z)
         for l, name in enumerate(self.activations, start=1):
             layout.layers[l].sigma = ACTIVATIONS[name].sigma.address(self.dtype)
-            if l < len(self.sizes) - 1 or (name, self.loss) not in losses.PAIRS:
+            if l < L or (name, self.loss) not in losses.PAIRS:
                 layout.layers[l].sigma_prime = ACTIVATIONS[name].sigma_prime.address(self.dtype)
-        return Network(
-            layout.layers,
-            layout.tasks,
-            np.zeros(1, epoch.KERNELS).view(np.recarray),
-            losses.addresses(self.loss, self.activations[-1], self.dtype),
-            aligned(layout.work_size, self.dtype),
-            np.zeros(layout.blocks * layout.layers[0].panel),
-        )
+        cost = losses.addresses(self.loss, self.activations[-1], self.dtype)
+        work, costs = aligned(layout.work_size, self.dtype), np.zeros(layout.blocks * layout.layers[0].panel)
+        return Network(layout.layers, layout.tasks, cost, work, costs)
+
+
+PREDICT = (
+    ("gather", gather), ("forward", forward), ("scatter", scatter_outputs), ("piece", epoch.piece),
+)  # fmt: skip
+LOSS = (
+    ("gather", gather), ("forward", forward), ("gather_targets", gather_targets), ("output_delta", output_delta),
+    ("piece", epoch.piece),
+)  # fmt: skip
+"""The kernels that a question needs; training needs those of `_train`."""
+
+
+def _train(optimizer: type[Optimizer] | Optimizer, draw: bool, apply: jit.Kernel | None = None) -> tuple:
+    wanted = (
+        *LOSS, ("backward", backward), ("gradient", gradient), ("apply", apply or optimizer.update),
+        ("begin", optimizer.begin), ("task", epoch.task),
+    )  # fmt: skip
+    return (*wanted, ("shuffle", shuffle)) if draw else wanted
+
+
+BY_LAYER = {
+    "layer_by_layer": epoch.layer_by_layer, "take_part": epoch.take_part, "forward_part": epoch.forward_part,
+    "output_part": epoch.output_part, "backward_part": epoch.backward_part,
+}  # fmt: skip
+IN_CHUNKS = {
+    "chunk_by_chunk": epoch.chunk_by_chunk, "chunk": epoch.chunk, "combined": epoch.combined,
+    "partial_gradient": partial_gradient, "combine": combine,
+}  # fmt: skip
+GRADIENT = _train(SGD, draw=False, apply=store)
+
+
+def _job(
+    theta: np.ndarray,
+    losses: np.ndarray,
+    network: Network,
+    kernels: list[int],
+    state: State | None,
+    data: Data,
+    partials: np.ndarray,
+    place: Place,
+    plan: Plan,
+) -> np.ndarray:
+    """The record of JOB that `steps` takes, as numbers. It holds addresses: the arrays must outlive the call."""
+    numbers = [
+        _address(theta), theta.size, _address(losses), losses.size, *_places(network), *kernels,
+        *(_of_state(state) if state else (0,) * 8),
+        _address(data.X), len(data.X), _address(data.labels), data.labels.size,
+        _address(data.targets), len(data.targets),
+        _address(data.order), data.order.size, _address(data.y), len(data.y),
+        _address(partials), len(partials), *place, plan.piece, 0, 0, 0,
+    ]  # fmt: skip
+    return np.array(numbers, np.intp)
+
+
+def _of_state(state: State) -> tuple[int, ...]:
+    return (
+        _address(state.moments), len(state.moments), _address(state.good_theta), _address(state.good_moments),
+        int(state.good_theta.size > 0), _address(state.settings), state.settings.size, _address(state.coefficients),
+    )  # fmt: skip
+
+
+def _places(network: Network) -> tuple[int, ...]:
+    """What a job says of the network."""
+    layers, tasks, cost, work, costs = network
+    return (
+        _address(work), work.size, layers.ctypes.data, len(layers), tasks.ctypes.data, len(tasks),
+        cost.ctypes.data, _address(costs),
+    )  # fmt: skip
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]  # in a third of the time of array.ctypes.data
+
+
+class Answer:
+    """Outputs for a few rows of X at a time, with everything made ready once: else that is most of the time.
+
+    >>> model = Model((2, 1), ("identity",), "squared_error", np.dtype("float32"), True)
+    >>> Answer(model, 1, Plan(1, 1, "one thread"))(np.ones((1, 2), np.float32))
+    array([[0.]], dtype=float32)
+    """
+
+    def __init__(self, model: Model, rows: int, plan: Plan):
+        self.X, self.y = aligned(rows * model.sizes[0], model.dtype), np.empty((rows, model.sizes[-1]), model.dtype)
+        self.X = self.X.reshape(rows, -1)
+        self._finite = np.empty(self.X.shape, bool)
+        labels, targets = np.zeros(0, np.intp), np.zeros((0, model.sizes[-1]), model.dtype)
+        data = Data(self.X, labels, targets, np.arange(rows), self.y)
+        partials = np.empty((0, 0), model.dtype)
+        network, kernels = model._make_workspace(rows), model._kernels(PREDICT, rows, plan, False)
+        self._arrays = model.theta, np.zeros(1), network, data, partials  # the job holds their addresses alone
+        job = _job(model.theta, self._arrays[1], network, kernels, None, data, partials, Place(0, 0, 0, 0, rows), plan)
+        self._job, self._address, self._theta = job, _address(job), model.theta
+        self._lock = threading.Lock()
+
+    def __call__(self, X: np.ndarray) -> np.ndarray | None:
+        """y of X; None if there may be a number in X that is not finite."""
+        with self._lock:
+            self.X[:] = X
+            np.isfinite(self.X, out=self._finite)
+            if b"\0" in self._finite.tobytes():  # in a fifth of the time of self._finite.all()
+                return None
+            self._job[STEP] = 0
+            epoch.steps(self._address, self._theta)
+            return self.y.copy()
+
+
+STEP = epoch.JOB.names.index("step")  # type: ignore[union-attr]
 
 
 def draw_order(order: np.ndarray, seed: int | np.int64, epoch: int) -> None:

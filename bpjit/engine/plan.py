@@ -16,55 +16,118 @@ from pathlib import Path
 import llvmlite.binding
 import numba
 import numpy as np
-from numba import prange
 
-from . import jit, layout, tile
+from . import epoch, gradient, jit, layout, tile
+from .jit import INDEX, call, vector
 
 PIECE = 4
 """Blocks of samples in a piece, at most: they share the weights that the first-level cache holds."""
 PIECES = 4
 """Pieces that a mini-batch is cut into, where it has that many blocks."""
 GAIN = 1.1
-"""Threads must promise at least this: an estimate is not worth less."""
+"""Threads, and finer cuts, must promise at least this: an estimate is not worth less."""
+LEAST = 10e-6
+"""Seconds of work in a step below which it is not worth sharing anywhere."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What was chosen for a run: threads, blocks of samples in a piece, and the reason in words."""
+    """What was chosen for a run: threads, how a step is cut for them, and the reason in words."""
 
     threads: int
     piece: int
+    """Blocks of samples in a piece of the mini-batch."""
     reason: str
+    by_layer: bool = False
+    """Whether each layer is a region of its own, cut into pieces times panels of units, instead of all layers one."""
+    in_chunks: bool = False
+    """Whether chunks of the samples are summed apart in the gradient."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A parallel region: how many parts it has, and the FLOPs of all and of the largest."""
+
+    parts: int
+    flops: float
+    largest: float
+
+    def seconds(self, threads: int, rate: float) -> float:
+        return math.ceil(self.parts / threads) * self.largest / rate
+
+
+def regions(
+    sizes: tuple[int, ...], batch_size: int, dtype, training: bool, piece: int, by_layer: bool, in_chunks: bool
+) -> list[Region]:
+    """The regions of a step that is cut in this way."""
+    panel = tile.panel(dtype)
+    blocks = -(-batch_size // panel)
+    pieces = -(-blocks // piece)
+    rows = piece * panel  # of a piece; the last may have fewer
+    pairs = list(pairwise(sizes))
+
+    def even(flops: float, parts: int, largest: float) -> Region:
+        return Region(parts, flops, min(flops, largest))
+
+    if by_layer:
+        cut = [even(2 * batch_size * n * m, pieces * -(-m // panel), 2 * rows * n * panel) for n, m in pairs]
+        if training:
+            cut += [
+                even(2 * batch_size * n * m, pieces * -(-n // panel), 2 * rows * m * panel) for n, m in pairs[:0:-1]
+            ]
+        cut += [Region(pieces, 0.0, 0.0)] * 2  # the rows of X, and the output layer
+    else:
+        work = sum(n * m for n, m in pairs) + (sum(n * m for n, m in pairs[1:]) if training else 0)
+        cut = [even(2 * batch_size * work, pieces, 2 * rows * work)]
+    if training:
+        tasks = sum(-(-n // layout.TASK_ROWS) * -(-m // panel) for n, m in pairs)
+        flops = 2 * batch_size * sum(n * m for n, m in pairs)
+        of_task = max(min(n, layout.TASK_ROWS) * min(m, panel) for n, m in pairs)
+        if in_chunks:
+            chunks = -(-batch_size // gradient.CHUNK)
+            cut += [even(flops, tasks * chunks, 2 * gradient.CHUNK * of_task), Region(tasks, 0.0, 0.0)]
+        else:
+            cut += [even(flops, tasks, 2 * batch_size * of_task)]
+    return cut
 
 
 def choose(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | None = None, training: bool = True) -> Plan:
     """The plan for mini-batches of `batch_size` samples through layers of these sizes, on `limit` threads at most."""
     blocks = -(-batch_size // tile.panel(dtype))
     piece = max(1, min(PIECE, blocks // PIECES))
-    pieces = -(-blocks // piece)
-    tasks = sum(-(-n // layout.TASK_ROWS) * -(-m // tile.panel(dtype)) for n, m in pairwise(sizes))
-    forward = sum(2 * batch_size * n * m for n, m in pairwise(sizes))
-    regions = [(2 * forward, pieces), (forward, tasks)] if training else [(forward, pieces)]
-    alone = sum(flops for flops, _ in regions) / _flops_per_second(dtype)
-    if alone < 10e-6:
+    rate = _flops_per_second(dtype)
+    alone = sum(region.flops for region in regions(sizes, batch_size, dtype, training, piece, False, False)) / rate
+    if alone < LEAST:
         return Plan(1, piece, f"a step is about {_duration(alone)} of work, too little to share")
     cpus = min(available_cpus(), numba.config.NUMBA_NUM_THREADS)
-    most = min(cpus, limit or cpus, max(cut for _, cut in regions))
+    most = min(cpus, limit or cpus)
     if most == 1:
-        why = (
-            "there is one CPU to use" if cpus == 1 else "it is the limit given" if limit == 1 else "there is one piece"
-        )
-        return Plan(1, piece, f"{why}")
-
-    def seconds(threads: int) -> float:
-        shared = sum(flops * math.ceil(cut / threads) / cut for flops, cut in regions) / _flops_per_second(dtype)
-        return shared + len(regions) * launch_seconds()
-
-    threads = min(range(2, most + 1), key=seconds)
-    work = f"a step is about {_duration(alone)} of work, a parallel region costs {_duration(launch_seconds())}"
-    if alone < GAIN * seconds(threads):
+        return Plan(1, piece, "there is one CPU to use" if cpus == 1 else "it is the limit given")
+    launch = launch_seconds()
+    best, seconds = None, alone / GAIN
+    for cut in _cuts(batch_size, piece, training):
+        parts = regions(sizes, batch_size, dtype, training, *cut)
+        for threads in range(2, most + 1):
+            found = sum(region.seconds(threads, rate) for region in parts) + len(parts) * launch
+            if found < seconds * (1 if best is None or cut == best[1] else 1 / GAIN):
+                best, seconds = (threads, cut), found
+    work = f"a step is about {_duration(alone)} of work, a parallel region costs {_duration(launch)}"
+    if best is None:
         return Plan(1, piece, f"{work}: sharing would not pay")
-    return Plan(threads, piece, f"{work}; {cpus} CPUs" + (f", {limit} threads allowed" if limit else ""))
+    threads, (piece, by_layer, in_chunks) = best
+    how = "layer by layer" if by_layer else "in pieces of the mini-batch"
+    reason = f"{work}; {cpus} CPUs, {how}" + (", the gradient in chunks of samples" if in_chunks else "")
+    return Plan(threads, piece, reason + (f", {limit} threads allowed" if limit else ""), by_layer, in_chunks)
+
+
+def _cuts(batch_size: int, piece: int, training: bool) -> list[tuple[int, bool, bool]]:
+    """(piece, by_layer, in_chunks), from the coarsest, whose parts keep most in cache, to the finest."""
+    chunks = [False, True] if training and batch_size > gradient.CHUNK else [False]
+    return [
+        (size, by_layer, in_chunks)
+        for in_chunks in chunks
+        for size, by_layer in dict.fromkeys([(piece, False), (1, False), (1, True)])
+    ]
 
 
 class Pace:
@@ -79,26 +142,29 @@ class Pace:
     """Calls between two looks at the slower one."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+        self.plan, self.alone = plan, Plan(1, plan.piece, "one thread was faster")
+        self._begun: set[int] = set()
         self._seconds: dict[int, float] = {}
         self._calls = 0
 
     @property
-    def threads(self) -> int:
-        """Threads for the next call."""
+    def now(self) -> Plan:
+        """The plan of the next call."""
         if self.plan.threads == 1:
-            return 1
-        for threads in (self.plan.threads, 1):
-            if threads not in self._seconds:
-                return threads
+            return self.plan
+        for plan in (self.plan, self.alone):
+            if plan.threads not in self._seconds:
+                return plan
         self._calls += 1
         choose = max if self._calls % self.AGAIN == 0 else min
-        return choose(self._seconds, key=self._seconds.__getitem__)
+        return self.plan if choose(self._seconds, key=self._seconds.__getitem__) > 1 else self.alone
 
     def took(self, threads: int, steps: int, seconds: float) -> None:
         """Tells that so many steps on so many threads took so many seconds."""
-        if seconds >= self.LEAST:
+        # The first call of a number of threads wakes them, and finds nothing in any cache.
+        if seconds >= self.LEAST and threads in self._begun:
             self._seconds[threads] = seconds / steps
+        self._begun.add(threads)
 
     def result(self) -> Plan:
         """The plan, or one thread where that was measured to be faster."""
@@ -113,8 +179,8 @@ def _duration(seconds: float) -> str:
 
 
 def _flops_per_second(dtype) -> float:
-    """A cautious guess at one core: two multiply-adds of a vector a cycle at 3 GHz, half of which is reached."""
-    return 0.5 * 4 * (tile.panel(dtype) / tile.VECTORS) * 3e9
+    """A cautious guess at one core: two multiply-adds of a vector a cycle at 3 GHz, 70% of which is reached."""
+    return 0.7 * 4 * (tile.panel(dtype) / tile.VECTORS) * 3e9
 
 
 # ------------------------------------------------------------------------------------------------- the machine
@@ -132,6 +198,7 @@ def _physical_cores(allowed: frozenset[int]) -> int:
     return len(cores)
 
 
+@cache
 def _quota() -> int:
     """Whole CPUs of the container's quota (cgroup v2, then v1); a very large number where there is none."""
     try:
@@ -151,13 +218,18 @@ def _read(path: str) -> str:
         return ""
 
 
-def _launches(times, counts):
-    for _ in range(times):
-        for k in prange(counts.size):
-            counts[k] += 1
+@jit.kernel(epoch.JOBS, vector, vector, INDEX)
+def nothing(jobs, theta, work, k): ...
 
 
-_parallel_launches = numba.njit(nogil=True, parallel=True, **jit.OPTIONS)(_launches)
+@jit.entry
+def launches(address, like):
+    """As many empty regions as the job says steps, of job.samples parts."""
+    jobs = jit.at(address, epoch.JOB, 1)
+    nowhere = jit.at(0, like, 0)
+    for _ in range(jobs[0].step):
+        call(jobs[0].share, jobs[0].task, jobs[0].samples, jobs, nowhere, nowhere)
+    return 0
 
 
 _launch_seconds: float | None = None
@@ -175,19 +247,20 @@ def launch_seconds() -> float:
 
 
 def _measured_launch() -> float | None:
-    counts = np.zeros(available_cpus(), np.int64)
-    jit.prepare(_parallel_launches, "plan.launches", None, 1, counts)
+    job, like, count = np.zeros(1, epoch.JOB), np.zeros(0, np.float32), available_cpus()
+    job["share"], job["task"], job["samples"] = epoch.share.address(like.dtype), nothing.address(like.dtype), count
+    job["step"] = times = 4
     best = math.inf
-    with jit.threads(len(counts)) as may_share:
+    with jit.threads(count) as may_share:
         if not may_share:
             return None
-        _parallel_launches(1, counts)  # starts the threads
+        launches(job.ctypes.data, like)  # starts the threads
         stop = time.perf_counter() + 2e-3  # where CPUs are busy with other work, a launch may take milliseconds
         measured = 0
-        while measured < 5 or time.perf_counter() < stop:
+        while measured < 2 or time.perf_counter() < stop:
             started = time.perf_counter()
-            _parallel_launches(4, counts)
-            best = min(best, (time.perf_counter() - started) / 4)
+            launches(job.ctypes.data, like)
+            best = min(best, (time.perf_counter() - started) / times)
             measured += 1
     return best
 
@@ -202,6 +275,20 @@ def describe() -> dict[str, str]:
         "CPUs to use": f"{available_cpus()} of {os.cpu_count()}",
         "threading layer": f"{jit.threading_layer()}, {_duration(launch)} a parallel region",
         "compile cache": _cache_facts(),
+    }
+
+
+def describe_step(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | None = None) -> dict[str, str]:
+    """What a training step of such a network would be cut into and why, in words, for `bpjit info`."""
+    plan = choose(sizes, batch_size, dtype, limit)
+    cut = regions(sizes, batch_size, dtype, True, plan.piece, plan.by_layer, plan.in_chunks)
+    parts = ", ".join(str(region.parts) for region in cut)
+    samples = min(plan.piece * tile.panel(dtype), batch_size)
+    return {
+        "network": f"{'-'.join(map(str, sizes))}, {sum((n + 1) * m for n, m in pairwise(sizes)):,} parameters",
+        "mini-batch": f"{batch_size} samples, {sum(region.flops for region in cut) / 1e6:.4g} MFLOP a step",
+        "threads": f"{plan.threads} ({plan.reason})",
+        "cut into": f"pieces of up to {samples} samples; {len(cut)} parallel regions, of {parts} parts",
     }
 
 

@@ -40,6 +40,8 @@ def _vector_bytes() -> tuple[int, bool]:
 
 
 VECTOR_BYTES, MANY_REGISTERS = _vector_bytes()
+LINE_BYTES = 64
+"""Of a cache line."""
 VECTORS = 2
 PANEL_MAX = VECTORS * VECTOR_BYTES // 4
 # 32 registers hold 8 x 2 vectors of sums, 16 hold 6 x 2; a tile of 4 rows takes what is left of a panel.
@@ -230,6 +232,14 @@ def lanes(typingctx, x):
     return types.intp(x), lambda context, builder, signature, args: ir.Constant(INDEX, TileType(1, x.dtype).lanes)
 
 
+@_operation(tile_plain.width)
+def width(typingctx, x):
+    """Numbers in one row of a tile, PANEL, for the dtype of the array x: a loop of a length known when compiling."""
+    return types.intp(x), lambda context, builder, signature, args: ir.Constant(
+        INDEX, VECTORS * TileType(1, x.dtype).lanes
+    )
+
+
 def _transposed(builder, rows, tile):
     """Transposes lanes x lanes numbers in registers, exchanging halves, quarters, ... of pairs of rows."""
     half = tile.lanes // 2
@@ -301,8 +311,31 @@ def gather(typingctx, x, order, s, last, j, y, c):
     return types.void(x, order, types.intp, types.intp, types.intp, y, types.intp), codegen
 
 
+def _ask(builder, address):
+    """Asks the memory for the line at an address, which a later load then need not wait for."""
+    byte_pointer = ir.IntType(8).as_pointer()
+    function = ir.FunctionType(ir.VoidType(), [byte_pointer, LANE, LANE, LANE])
+    fetch = cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0")
+    read, keep, data = (ir.Constant(LANE, number) for number in (0, 3, 1))
+    builder.call(fetch, [builder.bitcast(address, byte_pointer), read, keep, data])
+
+
 @_operation(tile_plain.prefetch)
-def prefetch(typingctx, x, order, s, j):
+def prefetch(typingctx, x, i):
+    """Asks the memory for row x[i]: a later operation need not wait."""
+    tile = TileType(1, x.dtype)
+
+    def codegen(context, builder, signature, args):
+        data, i = _data(context, builder, x, args[0]), args[1]
+        for column in range(0, VECTORS * tile.lanes, LINE_BYTES * 8 // tile.dtype.bitwidth):
+            _ask(builder, _element(builder, data, tile, i, ir.Constant(INDEX, column)))
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp), codegen
+
+
+@_operation(tile_plain.prefetch_gather)
+def prefetch_gather(typingctx, x, order, s, j):
     """Asks the memory for x[order[s + k], j:], k below `lanes`, within order: a later `gather` need not wait."""
     tile = TileType(1, x.dtype)
 
@@ -311,16 +344,11 @@ def prefetch(typingctx, x, order, s, j):
         numbers = context.make_array(order)(context, builder, args[1])
         last = builder.sub(builder.extract_value(numbers.shape, 0), ir.Constant(INDEX, 1))
         columns = builder.extract_value(source.shape, 1)
-        byte_pointer = ir.IntType(8).as_pointer()
-        function = ir.FunctionType(ir.VoidType(), [byte_pointer, LANE, LANE, LANE])
-        fetch = cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0")
-        read, keep, data = (ir.Constant(LANE, number) for number in (0, 3, 1))
         for k in range(tile.lanes):
             sample = _row(builder, args[2], k)
             sample = builder.select(builder.icmp_signed("<", sample, last), sample, last)
             row = builder.load(builder.gep(numbers.data, [sample]))
-            at = builder.gep(source.data, [builder.add(builder.mul(row, columns), args[3])])
-            builder.call(fetch, [builder.bitcast(at, byte_pointer), read, keep, data])
+            _ask(builder, builder.gep(source.data, [builder.add(builder.mul(row, columns), args[3])]))
         return context.get_dummy_value()
 
     return types.void(x, order, types.intp, types.intp), codegen

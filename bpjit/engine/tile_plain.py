@@ -35,6 +35,10 @@ def lanes(x):
     return x.shape[-1] // 2
 
 
+def width(x):
+    return x.shape[-1]
+
+
 def transpose(x, rows, i, j, y, r, c):
     side = lanes(y)
     square = np.zeros((side, side), x.dtype)
@@ -49,5 +53,9 @@ def gather(x, order, s, last, j, y, c):
     y[j : j + side, c : c + side] = x[samples, j : j + side].T
 
 
-def prefetch(x, order, s, j):
+def prefetch(x, i):
+    pass
+
+
+def prefetch_gather(x, order, s, j):
     pass
