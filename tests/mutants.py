@@ -59,13 +59,6 @@ MUTANTS = [
         sign="2 * z - tile.add_row_products(z, W, j, i, a, j)",
         transposed="tile.add_column_products(z, W, i, j, a, j)",
     ),
-    *of(
-        "forward.py",
-        "tile.add_row_products(t, a[block], j, s_in_block, W[p], j)",
-        zeroed="t",
-        sign="2 * t - tile.add_row_products(t, a[block], j, s_in_block, W[p], j)",
-        transposed="tile.add_column_products(t, a[block], s_in_block, j, W[p], j)",
-    ),
     *of("forward.py", "for j in range(j_first, j_end):", dropped_last="for j in range(j_first, j_end - 1):"),
     *of("forward.py", "tile.rows_of(SMALL, b, i) if", no_bias="tile.zeros(SMALL, a) if"),
     *of(
@@ -75,6 +68,16 @@ MUTANTS = [
         sign="call(layer.sigma, -of_block(z, s, i_first, i_end), of_block(a, s, i_first, i_end))",
         dropped_last="call(layer.sigma, of_block(z, s, i_first, i_end - 1), of_block(a, s, i_first, i_end - 1))",
     ),
+    *of(
+        "forward.py",
+        "tile.add_row_products(t, a[block], j, s_in_block, W[p], j)",
+        zeroed="t",
+        sign="2 * t - tile.add_row_products(t, a[block], j, s_in_block, W[p], j)",
+        transposed="tile.add_column_products(t, a[block], s_in_block, j, W[p], j)",
+    ),
+    *of("forward.py", "for j in range(layer.inputs):", dropped_last="for j in range(layer.inputs - 1):"),
+    *of("forward.py", "layer.capacity), SMALL)", dropped_last="layer.capacity - 1), SMALL)"),
+    *of("forward.py", "rows[r, q] = b[i_first + q]", no_bias="rows[r, q] = 0"),
     # E3
     *of("epoch.py", "return C / samples  # E3", zeroed="return 0.0", sign="return -C / samples", sum="return C"),
     *of(
@@ -93,6 +96,7 @@ MUTANTS = [
     *of("backward.py", "for i in range(n):", dropped_last="for i in range(n - 1):"),
     *of("backward.py", "pair, z_s, y_s, t_s", swapped="pair, z_s, t_s, y_s"),
     *of("backward.py", "cost_prime, y_s, t_s", swapped="cost_prime, t_s, y_s"),
+    *of("backward.py", "call(layer.sigma_prime, z_s, y_s, delta_s)", without_sigma_prime="pass"),
     # E7
     *of(
         "backward.py",
@@ -113,11 +117,11 @@ MUTANTS = [
     *of("backward.py", "for p in range(p_first, p_end):", dropped_last="for p in range(p_first, max(p_end - 1, 1)):"),
     *of(
         "backward.py",
-        "call(layer.sigma_prime, z_s, a_s, delta_s)  # E7",
-        zeroed="delta_s[:] = 0  # E7",
-        sign="delta_s *= -a_s * (1 - a_s)  # E7",
-        without_sigma_prime="pass  # E7",
-        dropped_last="call(layer.sigma_prime, z_s[:-1], a_s[:-1], delta_s[:-1])  # E7",
+        "call(layer.sigma_prime, z_s, a_s, delta_s)",
+        zeroed="delta_s[:] = 0",
+        sign="delta_s *= a_s * (a_s - 1)",
+        without_sigma_prime="pass",
+        dropped_last="call(layer.sigma_prime, z_s[:-1], a_s[:-1], delta_s[:-1])",
     ),
     *of(
         "backward.py",
@@ -233,7 +237,7 @@ class Check:
 
     def __init__(self, panel: int) -> None:
         # A layer that fills its panel, others that fill another one in part; more than a block of samples.
-        self.sizes, self.samples = [panel + 3, panel, panel + 2], panel + 3
+        self.sizes, self.samples, self.few = [panel + 3, panel, panel + 2], panel + 3, 5
         self.losses = [(*names, *self.asked(*names)) for names in LOSSES]
         self.steps = [(name, settings, self.stepped(rule)) for name, settings, rule in OPTIMIZERS]
 
@@ -264,7 +268,8 @@ class Check:
             net.set_parameters(params)
             yield twins.distance(flat(net.gradients(X, t)), flat(gradients))
             yield abs(net.loss(X, t) - C) / C
-            yield twins.distance([net.predict(X[:3])], [net.predict(X)[:3]])
+            few = X[: self.few]
+            yield twins.distance([net.predict(few)], [twins.numpy_forward(params, few, "sigmoid", output)])
         for name, settings, wanted in self.steps:
             net.set_parameters(params)
             options = {"batch_size": self.samples, "shuffle": False, "threads": 1}

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from itertools import product
-from math import log
+from math import exp, log
 
 import mutants
 import numpy as np
@@ -21,6 +21,7 @@ from twins import central_differences, distance, numpy_forward, problem, referen
 import bpjit
 from bpjit.engine import backward, batch, forward, gradient, jit, layout, plan, tile
 from bpjit.engine.activations import ACTIVATIONS, elementwise
+from bpjit.engine.elementwise import sigmoid
 from bpjit.engine.epoch import Data, Place
 from bpjit.engine.losses import LOSSES
 from bpjit.engine.model import Model, draw_order
@@ -158,6 +159,61 @@ def test_the_slope_of_relu_at_zero_is_zero():
     gradients = network(params, "relu", "identity", "squared_error").gradients([[0.0]], [[1.0]])
     np.testing.assert_array_equal(gradients[0][1], [0.0, 0.0])
     np.testing.assert_array_equal(gradients[1][1], [-1.0])
+
+
+# Activations whose slope takes z, which is then kept apart from a.
+
+
+def silu_prime(z, a):
+    s = sigmoid(z)
+    return s + a * (jit.like(z, 1.0) - s)
+
+
+def absolute(z):
+    return z if z > jit.like(z, 0.0) else -z
+
+
+def absolute_prime(z, a):
+    return jit.like(z, 1.0) if z > jit.like(z, 0.0) else jit.like(z, -1.0)
+
+
+WITH_Z = {  # sigma(z) and sigma_prime(z, a), and the two of the twin
+    "square": (lambda z: z * z, lambda z, a: z + z, lambda z: z * z, lambda z: 2.0 * z),
+    "silu": (
+        lambda z: z * sigmoid(z),
+        silu_prime,
+        lambda z: z / (1.0 + exp(-z)),
+        lambda z: (1.0 + exp(-z) * (1.0 + z)) / (1.0 + exp(-z)) ** 2,
+    ),
+    "absolute": (absolute, absolute_prime, lambda z: abs(z), lambda z: 1.0 if z > 0.0 else -1.0),
+}
+
+
+def enter(monkeypatch, name, **properties):
+    """Puts an activation of WITH_Z into the tables for the time of a test."""
+    sigma, sigma_prime, *twin = WITH_Z[name]
+    monkeypatch.setitem(ACTIVATIONS, name, elementwise(name, sigma, sigma_prime, **properties))
+    monkeypatch.setitem(twins.ACTIVATIONS, name, twin)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", WITH_Z)
+def test_an_activation_that_needs_z(name, dtype, monkeypatch):
+    """In every layer, and beside layers whose z lies in a's place; for one sample, and more than two blocks of them."""
+    enter(monkeypatch, name)
+    for samples in (1, 2 * tile.panel(dtype) + 1):
+        check([6, 20, 19, 3], samples, name, name, dtype=dtype)
+        check([6, 20, 19, 3], samples, [name, "tanh"], "sigmoid", dtype=dtype)
+        check([6, 20, 19, 3], samples, ["tanh", name], "softmax", "cross_entropy", dtype)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("name", WITH_Z)
+def test_an_activation_without_the_z_it_needs_is_found(name, monkeypatch):
+    enter(monkeypatch, name, needs_z=False)
+    with pytest.raises(AssertionError):
+        check([6, 20, 19, 3], 5, name, "tanh")
 
 
 # By hand.
@@ -317,6 +373,20 @@ def test_outputs_over_many_batches(dtype):
     np.testing.assert_array_equal(net.predict(X), np.concatenate(parts))
 
 
+@pytest.mark.variants
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_outputs_of_few_rows(dtype):
+    """They pass another kernel, with the same bits, whether X is of the network's dtype or must be converted."""
+    panel = tile.panel(dtype)
+    params, X, _ = rounded(*problem([5, panel + 2, 3], 50, "tanh", "tanh", "squared_error"), dtype)
+    net = network(params, "tanh", "tanh", "squared_error", dtype)
+    y = net.predict(X)
+    for rows in range(1, forward.FEW + 2):
+        for few in (X[:rows], X[:rows].astype("float32"), X[:rows].astype(dtype)):
+            wanted = y[:rows] if dtype == "float32" or few.dtype == np.float64 else net.predict(np.r_[few, X])[:rows]
+            np.testing.assert_array_equal(net.predict(few), wanted, err_msg=f"{rows} rows of {few.dtype}")
+
+
 # The same bits.
 
 
@@ -392,18 +462,16 @@ def test_plans_change_no_bit_of_an_answer(sizes, samples, dtype):
     assert distance([first[0]], [numpy_forward(params, X, "tanh", "tanh")]) <= bound(sizes, 1, dtype)
 
 
-def test_an_activation_that_needs_z(monkeypatch):
-    """Its z is kept apart from a, whichever way the layers are cut."""
-    square = elementwise("square", lambda z: z * z, lambda z, a: z + z)
-    monkeypatch.setitem(ACTIVATIONS, "square", square)
-    monkeypatch.setitem(twins.ACTIVATIONS, "square", (lambda z: z * z, lambda z: 2 * z))
+@pytest.mark.parametrize("name", WITH_Z)
+def test_plans_keep_the_z_that_is_needed(name, monkeypatch):
+    enter(monkeypatch, name)
     sizes, samples = (6, 40, 35, 3), 20
-    params, X, t = problem(sizes, samples, "square", "tanh", "squared_error")
-    _, wanted = reference_gradients(params, X, t, "square", "tanh", "squared_error")
-    model = Model(sizes, ("square", "square", "tanh"), "squared_error", np.dtype("float64"), True)
+    params, X, t = problem(sizes, samples, name, "tanh", "squared_error")
+    _, wanted = reference_gradients(params, X, t, name, "tanh", "squared_error")
+    model = Model(sizes, (name, name, "tanh"), "squared_error", np.dtype("float64"), True)
     model.write(params)
-    for by_layer in (False, True):
-        _, found = model.gradient(engine_data(X, t, "float64"), as_planned(by_layer=by_layer))
+    for chosen in PLANS:
+        _, found = model.gradient(engine_data(X, t, "float64"), chosen)
         assert distance(arrays(model.layout.read(found)), arrays(wanted)) <= bound(sizes, samples, "float64")
 
 

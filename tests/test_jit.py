@@ -158,6 +158,15 @@ def test_without_a_place_to_write_it_runs_all_the_same(folder, monkeypatch, step
     assert os.listdir(folder) == []
 
 
+def test_an_error_in_a_kernel_reaches_the_caller(folder):
+    def strict(x, factor):
+        if factor != 3.0:
+            raise ValueError("the factor is not 3")
+
+    with pytest.raises(ValueError, match="the factor is not 3"):
+        run(kernel(strict))
+
+
 def test_the_flags_keep_nan_and_infinity():
     """With nnan or ninf the compiler would delete the tests that find a divergence."""
     assert not jit.OPTIONS["fastmath"] & {"fast", "nnan", "ninf"}
