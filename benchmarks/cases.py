@@ -24,10 +24,12 @@ class Case:
 
 CASES = {
     "tiny": Case((2, 16, 1), 32, 6400),
+    "chains": Case((4, 32, 16, 4), 1024, 10240),
     "small": Case((784, 32, 10), 32, 6400),
     "mnist": Case((784, 128, 10), 128, 12800),
     "mid": Case((784, 512, 512, 10), 128, 12800),
     "deep": Case((64,) * 10 + (10,), 64, 6400),
+    "large": Case((1024, 2048, 2048, 10), 256, 2560),
 }
 
 OPTIMIZERS = {"sgd": bpjit.SGD, "adam": bpjit.Adam}

@@ -34,7 +34,7 @@ def seconds_a_step(case: Case, optimizer: str, threads: int | None, dtype: str, 
         run.fit(X, t, epochs=epochs)
         elapsed = time.perf_counter() - begun
         best = min(best, elapsed / epochs)
-        epochs = max(epochs, min(1000, int(0.1 / best)))  # a fit checks its data first: let it be a small part
+        epochs = max(epochs, min(1000, int(0.4 / best)))  # a fit checks its data first: let it be a small part
     return best / (case.samples // case.batch_size)
 
 

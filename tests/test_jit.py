@@ -167,6 +167,19 @@ def test_an_error_in_a_kernel_reaches_the_caller(folder):
         run(kernel(strict))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where Python shows the error itself
+def test_an_error_below_what_python_calls_is_raised(folder):
+    @jit.entry
+    def strict(address, like):
+        if address != 3:
+            raise ValueError("the address is not 3")
+        return 1
+
+    strict(3, np.zeros(1))
+    with pytest.raises(RuntimeError, match="strict called raised an error"):
+        strict(4, np.zeros(1))
+
+
 def test_the_flags_keep_nan_and_infinity():
     """With nnan or ninf the compiler would delete the tests that find a divergence."""
     assert not jit.OPTIONS["fastmath"] & {"fast", "nnan", "ninf"}

@@ -49,6 +49,7 @@ JOB = np.dtype(
             "partials", "partial_count",
             "seed", "epoch", "step", "update", "batch_size", "piece_blocks",
             "first", "samples", "l",  # of the step at hand; set as it goes
+            "done",  # the outcome, set in the end
         )
     ],
     align=True,
@@ -241,7 +242,7 @@ def chunk_by_chunk(jobs, theta, work):
 def steps(address, like):
     """Steps as the job at `address` says, over epochs as they come; writes the loss of each, before its update.
 
-    Returns the number of steps. Stops before the update of a step whose loss is not finite; returns -1 if in the end a
+    Done is the number of steps. Stops before the update of a step whose loss is not finite; done is -1 if in the end a
     parameter or a moment is not. What it began with is kept as the last good state once its loss is known to be finite.
     """
     jobs = jit.at(address, JOB, 1)
@@ -266,7 +267,8 @@ def steps(address, like):
             run(job.piece, pieces_of(job), jobs, theta, work)
         losses[n] = mean(costs, job.samples) if job.output_delta != 0 else 0.0
         if not math.isfinite(losses[n]):
-            return n
+            job.done = n
+            return 1
         if job.gradient != 0:
             if n == 0 and job.keep != 0:
                 copy(theta, jit.at(job.good_theta, theta, theta.size))
@@ -277,7 +279,8 @@ def steps(address, like):
             else:
                 run(job.task, job.task_count, jobs, theta, work)
         job.step += 1
-    return losses.size if job.gradient == 0 or (finite(theta) and finite(moments)) else -1
+    job.done = losses.size if job.gradient == 0 or (finite(theta) and finite(moments)) else -1
+    return 1
 
 
 @jit.inline

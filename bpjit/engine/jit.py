@@ -207,18 +207,20 @@ class Entry(Kernel):
         self.options = self.options | {"no_cfunc_wrapper": False}
         self._callables: dict[np.dtype, Callable] = {}
 
-    def __call__(self, address: int, like: np.ndarray) -> int:
-        """Runs without holding Python's lock."""
+    def __call__(self, address: int, like: np.ndarray) -> None:
+        """Runs without holding Python's lock; raises RuntimeError where a kernel raised an error."""
         if config.DISABLE_JIT:
-            return int(self.function(address, like))
+            self.function(address, like)
+            return
         if like.dtype not in self._callables:
             kind = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_void_p)
             self._callables[like.dtype] = kind(self.address(like.dtype))
-        return self._callables[like.dtype](address, None)
+        if self._callables[like.dtype](address, None) == 0:
+            raise RuntimeError(f"a kernel that {self.name} called raised an error, which Python has just shown")
 
 
 def entry(function: Callable) -> Entry:
-    """Makes an `Entry` of a function (address, like), `like` being of use to `at` only."""
+    """Makes an `Entry` of a function (address, like), `like` being of use to `at` only; it must return 1."""
     return Entry(function, f"{function.__module__.rpartition('.')[2]}.{function.__name__}")
 
 

@@ -105,7 +105,8 @@ class Model:
             partials = np.empty(self._partials(place.batch_size) if plan.in_chunks else (0, 0), self.dtype)
             job = _job(self.theta, losses, network, kernels, state, data, partials, place, plan)
             with np.errstate(all="ignore") if config.DISABLE_JIT else nullcontext():
-                return epoch.steps(_address(job), self.theta)
+                epoch.steps(_address(job), self.theta)
+            return int(job[DONE])
 
     def _partials(self, batch_size: int) -> tuple[int, int]:
         return len(self.layout.tasks) * -(-batch_size // CHUNK), TASK_NUMBERS
@@ -153,6 +154,7 @@ class Model:
         return Network(layout.layers, layout.tasks, cost, work, costs)
 
 
+STEP, DONE = (epoch.JOB.fields[name][1] // epoch.JOB[name].itemsize for name in ("step", "done"))  # type: ignore[index]
 PREDICT = (
     ("gather", gather), ("forward", forward), ("scatter", scatter_outputs), ("piece", epoch.piece),
 )  # fmt: skip
@@ -200,7 +202,7 @@ def _job(
         _address(data.X), len(data.X), _address(data.labels), data.labels.size,
         _address(data.targets), len(data.targets),
         _address(data.order), data.order.size, _address(data.y), len(data.y),
-        _address(partials), len(partials), *place, plan.piece, 0, 0, 0,
+        _address(partials), len(partials), *place, plan.piece, 0, 0, 0, 0,
     ]  # fmt: skip
     return np.array(numbers, np.intp)
 
@@ -256,9 +258,6 @@ class Answer:
             self._job[STEP] = 0
             epoch.steps(self._address, self._theta)
             return self.y.copy()
-
-
-STEP = epoch.JOB.names.index("step")  # type: ignore[union-attr]
 
 
 def draw_order(order: np.ndarray, seed: int | np.int64, epoch: int) -> None:
