@@ -43,8 +43,9 @@ def bound(sizes, samples, dtype):
     """What rounding may leave of ||gradient - specification|| / ||specification||.
 
     u = eps / 2 is one rounding. They are as good as random, so a sum of n numbers is off by about sqrt(n) u (Higham and
-    Mary, 2019), and a function, mostly right to 2 ULP, by 4 u. Each number of the gradient has passed a sum and a function in
-    each layer forwards, again backwards, and a sum over the samples. Twice that: the specification rounds as well.
+    Mary, 2019), and a function, mostly right to 2 ULP, by 4 u. Each number of the gradient has passed a sum and a
+    function in each layer forwards, again backwards, and a sum over the samples. Twice that: the specification rounds
+    as well.
     """
     u = np.finfo(dtype).eps / 2
     passes = 2 * sum(np.sqrt(n) + 4 for n in sizes) + np.sqrt(samples)
