@@ -2,7 +2,8 @@
 
     python -m benchmarks.cliffs [--seconds 0.5]
 
-One thread, float32, plain SGD; the sizes of a comparison take turns, best of many epochs. A ratio of 1.00 is no cliff.
+One thread, float32, plain SGD; the sizes of a comparison take turns, best of many epochs, as the history has them
+(the checks of the data at the beginning of a fit do not count). A ratio of 1.00 is no cliff.
 For a batch of few samples, the last column compares the step with what the memory can do: the parameters read by the
 forward pass, those of the layers from the second on read by the recursion, all read and written by the update, at the
 speed of reading an array of their size; or with the FLOPs at the core's peak, where that takes longer.

@@ -2,8 +2,9 @@
 
     python -m benchmarks.predict_peers [--threads N] [--rows 1 64 100000] [CASE ...]
 
-Best of many calls, the libraries taking turns. The last column is one row in bpjit's compiled code alone, without the
-call from Python and its checks: many rows pass through it in one call, each as a mini-batch of its own.
+Best of many calls, the libraries taking turns; those that are not installed are left out. The last column is one row in
+bpjit's compiled code alone, without the call from Python and its checks: many rows pass through it in one call, each as
+a mini-batch of its own.
 """
 
 import argparse

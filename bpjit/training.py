@@ -163,9 +163,12 @@ class Trainer:
                 for epoch in range(before, self._position.epoch):
                     display.epoch_end(epoch + 1, self.history.record(epoch))
                 if checkpoint is not None and (self._position.updates % run.every == 0 or not self._position.step):
+                    self._remember_data(run)
                     self.checkpoint(checkpoint)
             self.history.plan = run.pace.result()
         finally:
+            with interrupts.wait():
+                self._remember_data(run)
             display.finish()
         return self.history
 
@@ -208,6 +211,10 @@ class Trainer:
         run.state = self._kept_state()
         run.good = replace(position, updates=self._good_updates)
         return run
+
+    def _remember_data(self, run: Run) -> None:
+        """Takes the checksum of the data that an unfinished epoch must go on with."""
+        self._fingerprint = run.fingerprint if self._position.step else None
 
     def _kept_state(self) -> State:
         """The state with its last good copy: that of the last fit, unless the parameters were changed since."""
@@ -290,11 +297,8 @@ class Trainer:
         self._account(run, losses, seconds)
         run.steps = max(1, min(10 * count, int(count * self._call_seconds / max(seconds, 1e-9))))
         if position.step:
-            self._fingerprint = run.fingerprint
             done_now = position.step * run.batch_size
             display.update(position.epoch + 1, done_now, position.cost / done_now)
-        else:
-            self._fingerprint = None
 
     def _account(self, run: Run, losses: np.ndarray, seconds: float) -> None:
         """Moves on by losses.size steps; an epoch that they complete enters the history."""
@@ -328,7 +332,6 @@ class Trainer:
         self._position = run.good
         self.history.cut(run.good.epoch)
         if run.good.step:
-            self._fingerprint = run.fingerprint
             if run.orders is not None:
                 self._order[:] = run.orders[run.good.epoch]
             elif self.shuffle:

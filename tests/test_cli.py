@@ -201,6 +201,31 @@ def test_info_names_versions_machine_and_cache(run):
         assert word in output.lower()
 
 
+def test_info_tells_how_a_network_would_be_trained(run):
+    code, output, _ = run("info", "--network", "784-128-10", "--batch", 128, "--threads", 1)
+    assert code == 0
+    assert row(output, "network") == "784-128-10, 101,770 parameters"
+    assert row(output, "mini-batch") == "128 samples, 52.36 MFLOP a step"  # 2 · 128 · (2 · 784 · 128 + 3 · 128 · 10)
+    assert row(output, "threads") in ("1 (it is the limit given)", "1 (there is one CPU to use)")
+    assert "2 parallel regions" in row(output, "cut into")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--network", "784x10"), "network must be whole numbers with dashes between them"),
+        (("--network", "784"), "network has 1 entries"),
+        (("--network", "784-0"), "network"),
+        (("--network", "4-3", "--batch", 0), "--batch"),
+        (("--network", "4-3", "--dtype", "int8"), "dtype is 'int8'"),
+        (("--network", "4-3", "--threads", 0), "threads"),
+    ],
+)
+def test_info_about_no_network(run, options, named):
+    code, output, errors = run("info", *options)
+    assert code == 2 and output == "" and named in errors and errors.count("\n") == 1
+
+
 def test_version(run):
     assert run("--version") == (0, f"bpjit {bpjit.__version__}\n", "")
 
