@@ -27,14 +27,14 @@ def draw(path: Path, ceiling: float, slopes: dict[str, float], points: dict[str,
     """points: {case: (FLOPs a byte, FLOP/s)}."""
     import matplotlib.pyplot as plt
 
-    intensities = [2.0**n for n in range(-2, 9)]
+    intensities = [2.0 ** (n / 16) for n in range(-32, 129)]
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for (name, slope), style in zip(slopes.items(), ("-", "--", ":")):
         roof = [min(ceiling, slope * x) / 1e9 for x in intensities]
         axes.plot(intensities, roof, style, color="0.4", label=f"{name}, {slope / 1e9:.0f} GB/s")
-    for name, (x, rate) in points.items():
+    for n, (name, (x, rate)) in enumerate(sorted(points.items(), key=lambda point: point[1])):
         axes.plot(x, rate / 1e9, "o", color="tab:blue")
-        axes.annotate(name, (x, rate / 1e9), xytext=(5, -11), textcoords="offset points")
+        axes.annotate(name, (x, rate / 1e9), xytext=(0, -14 if n % 2 else 6), textcoords="offset points", ha="center")
     axes.set(xscale="log", yscale="log", xlabel="FLOPs a byte", ylabel="GFLOP/s, one thread, float32")
     axes.legend(frameon=False, loc="lower right")
     figure.savefig(path)
