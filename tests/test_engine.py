@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from math import exp, log
 
@@ -386,6 +387,33 @@ def test_outputs_of_few_rows(dtype):
         for few in (X[:rows], X[:rows].astype("float32"), X[:rows].astype(dtype)):
             wanted = y[:rows] if dtype == "float32" or few.dtype == np.float64 else net.predict(np.r_[few, X])[:rows]
             np.testing.assert_array_equal(net.predict(few), wanted, err_msg=f"{rows} rows of {few.dtype}")
+
+
+@pytest.mark.parametrize("rows", [1, 3, 20])
+def test_few_rows_wherever_they_lie(rows):
+    net = bpjit.Network([7, 20, 3], seed=0)
+    X = np.random.default_rng(0).standard_normal((rows, 7)).astype(np.float32)
+    y = net.predict(X)
+    read_only, beside = X.copy(), np.frombuffer(bytearray(X.nbytes + 1), np.uint8)[1:].view(np.float32).reshape(X.shape)
+    read_only.flags.writeable, beside[:] = False, X
+    assert not beside.flags.aligned
+    for same in (np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], read_only, beside, X.astype(">f4"), X.tolist()):
+        np.testing.assert_array_equal(net.predict(same), y)
+    assert not np.shares_memory(net.predict(X), net.predict(X))
+    X[-1, 3] = np.nan
+    with pytest.raises(ValueError, match=f"X holds nan at row {rows - 1}, column 3"):
+        net.predict(X)
+
+
+def test_few_rows_follow_the_parameters_and_are_asked_for_by_several_threads():
+    net, other = bpjit.Network([7, 20, 3], seed=0), bpjit.Network([7, 20, 3], seed=1)
+    X = np.random.default_rng(0).standard_normal((4, 7)).astype(np.float32)
+    net.predict(X)
+    net.set_parameters(other.parameters())
+    wanted = other.predict(X)
+    with ThreadPoolExecutor(4) as threads:
+        for y in threads.map(net.predict, [X] * 400):
+            np.testing.assert_array_equal(y, wanted)
 
 
 # The same bits.

@@ -249,8 +249,10 @@ class Answer:
         self._lock = threading.Lock()
 
     def __call__(self, X: np.ndarray) -> np.ndarray | None:
-        """y of X; None if there may be a number in X that is not finite."""
-        with self._lock:
+        """y of X; None if a number in X is not finite, or another thread is at it."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
             np.isfinite(X, out=self._finite)
             if b"\0" in self._finite.tobytes():  # in a fifth of the time of self._finite.all()
                 return None
@@ -260,6 +262,8 @@ class Answer:
             self._job[STEP], self._job[ROWS] = 0, _address(X)
             epoch.steps(self._address, self._theta)
             return self.y.copy()
+        finally:
+            self._lock.release()
 
 
 def draw_order(order: np.ndarray, seed: int | np.int64, epoch: int) -> None:
