@@ -34,7 +34,7 @@ class Model:
         """Counts the runs and writes that have changed theta."""
         self._workspaces: list[tuple[int, Network]] = []
         self._addresses: dict[tuple, list[int]] = {}
-        self._answers: dict[int, Answer | None] = {}
+        self._answers: dict[int, Answer] = {}
         self._lock = threading.Lock()
 
     def state(self, optimizer: Optimizer, moments: np.ndarray, keep: bool = False) -> State:
@@ -82,13 +82,15 @@ class Model:
     def answer(self, X: np.ndarray, choose: Callable[[int], Plan]) -> np.ndarray | None:
         """y for a few rows of X, of the network's dtype; None where `predict` must do it, or X be checked."""
         rows = len(X)
-        if rows not in self._answers:
+        answer = self._answers.get(rows)
+        if answer is None:
             plan = choose(rows)
+            if plan.threads > 1 or config.DISABLE_JIT:
+                return None
             if len(self._answers) >= KEPT_ANSWERS:
                 self._answers.clear()
-            self._answers[rows] = Answer(self, rows, plan) if plan.threads == 1 and not config.DISABLE_JIT else None
-        answer = self._answers[rows]
-        return None if answer is None else answer(X)
+            answer = self._answers[rows] = Answer(self, rows, plan)
+        return answer(X)
 
     def compile(self, optimizer: Optimizer, batch_size: int, training: Plan, asking: Plan | None) -> None:
         """Compiles what training calls, and what questions about many rows do if any are asked, or loads it."""
