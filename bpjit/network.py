@@ -237,7 +237,7 @@ class Network:
         return self.loss_name in ("cross_entropy", "binary_cross_entropy")
 
     def _features(self, X: Any, name: str = "X") -> np.ndarray:
-        return _writable(validation.features(X, dtype=self.dtype, columns=self.sizes[0], name=name))
+        return validation.features(X, dtype=self.dtype, columns=self.sizes[0], name=name)
 
     def _data(self, X: Any, t: Any = None, names: tuple[str, str] = ("X", "t")) -> Data:
         """X and t as the engine takes them, checked."""
@@ -248,9 +248,9 @@ class Network:
                 t, loss=self.loss_name, outputs=self.sizes[-1], samples=len(X), dtype=self.dtype, name=names[1]
             )
             if t.ndim == 1:
-                labels = _writable(t.astype(np.intp, copy=False))
+                labels = t.astype(np.intp, copy=False)
             else:
-                targets = _writable(t)
+                targets = t
         return Data(X, labels, targets, np.arange(len(X)), np.zeros((0, 0), self.dtype))
 
     def _plan(self, batch_size: int, limit: int | None = None, training: bool = False) -> plan.Plan:
@@ -312,17 +312,3 @@ def _hidden_names(activation: str | Sequence[str], hidden: int) -> tuple[str, ..
     if len(activation) != hidden:
         raise ValueError(f"activation has {len(activation)} names for {hidden} hidden layers: give one a layer")
     return tuple(validation.choice(name, known, f"activation[{l}]") for l, name in enumerate(activation))
-
-
-class _Memory:
-    """The memory of an array under an interface that does not say read-only."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-        place, _ = array.__array_interface__["data"]
-        self.__array_interface__ = array.__array_interface__ | {"data": (place, False)}
-
-
-def _writable(array: np.ndarray) -> np.ndarray:
-    """The array, or a view of a read-only one of the type that the kernels are compiled for; they only read it."""
-    return array if array.flags.writeable else np.asarray(_Memory(array))

@@ -289,9 +289,6 @@ def _caller(result: types.Type):
 call = _operation(_call_plain)(_caller(types.void))
 """call(address, ...): calls a kernel. Integers travel as intp, floating-point numbers as float64."""
 
-call_for_number = _operation(_call_plain)(_caller(types.float64))
-"""call(address, ...) for a kernel that returns a float64."""
-
 
 # ----------------------------------------------------------------------------------------- views and scratch
 
