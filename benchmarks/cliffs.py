@@ -16,11 +16,9 @@ from dataclasses import replace
 import numba
 import numpy as np
 
+from bpjit.bench.cases import CASES, Case, data, network, trainer
+from bpjit.bench.peak import peak
 from bpjit.engine import jit
-
-from .cases import CASES, Case, data, network, trainer
-from .peak import peak
-from .table import flops
 
 MNIST = replace(CASES["mnist"], samples=6400)
 MID = replace(CASES["mid"], samples=1280)
@@ -81,7 +79,7 @@ def least_seconds(case: Case) -> float:
     """What a step must take: its memory traffic or its arithmetic, whichever takes longer."""
     layers = [W.nbytes + b.nbytes for W, b in network(case).parameters() if b is not None]
     traffic = 3 * sum(layers) + sum(layers[1:])
-    return max(traffic / bandwidth(sum(layers)), flops(case) / peak())
+    return max(traffic / bandwidth(sum(layers)), case.flops / peak())
 
 
 def label(case: Case) -> str:
@@ -100,7 +98,7 @@ def main() -> None:
         case, (step, *steps) = cases[0], seconds_a_step(cases, arguments.seconds)
         least = f"{step / least_seconds(case):.2f}" if case.batch_size <= 8 else ""
         for other, its_step in zip(cases[1:], steps):
-            ratio = (step / flops(case)) / (its_step / flops(other))
+            ratio = (step / case.flops) / (its_step / other.flops)
             row = f"{label(case)} | {step * 1e6:.1f} | {label(other)} | {its_step * 1e6:.1f} | {ratio:.2f}"
             print(f"| {row} | {least} |", flush=True)
 

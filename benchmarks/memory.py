@@ -1,6 +1,6 @@
 """Peak memory of training: the data and the parameters times (2 + moments). Another copy of either shows."""
 
-from .cases import Case, data, trainer
+from bpjit.bench.cases import Case, data, trainer
 
 CASES = {
     "data": Case((784, 32, 10), 128, 51200),  # X is 160 MB, the parameters 0.1 MB

@@ -1,6 +1,6 @@
 """Prediction: many rows at once, and one row at a time as a server asks."""
 
-from .cases import CASES, data, network
+from bpjit.bench.cases import CASES, data, network
 
 
 class Predict:

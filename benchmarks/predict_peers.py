@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 import bpjit
+from bpjit.bench.cases import CASES, Case, data, network
 
-from .cases import CASES, Case, data, network
 from .peers import conditions, fresh, installed, limit_threads, torch_layers
 
 Predict = Callable[[np.ndarray], np.ndarray]

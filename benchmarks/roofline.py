@@ -10,10 +10,11 @@ by reading an array over and over: of 256 MiB, from memory; of 4 MiB, from the l
 import argparse
 from pathlib import Path
 
-from .cases import CASES, Case, network
+from bpjit.bench.cases import CASES, Case, network
+from bpjit.bench.peak import peak
+
 from .cliffs import bandwidth
-from .peak import peak
-from .table import flops, seconds_a_step
+from .table import seconds_a_step
 
 LEVELS = {"memory": 2**28, "last-level cache": 2**22, "second-level cache": 2**18}
 
@@ -51,7 +52,7 @@ def main() -> None:
     print("| case | MFLOP a step | FLOPs a byte | GFLOP/s | of the roof |\n|---|---:|---:|---:|---:|")
     points = {}
     for name, case in CASES.items():
-        work, traffic = flops(case), bytes_moved(case)
+        work, traffic = case.flops, bytes_moved(case)
         parameters = traffic - 4 * case.batch_size * case.sizes[0]
         level = next(level for level in reversed(LEVELS) if parameters < 4 * LEVELS[level])  # of about the parameters
         rate = work / seconds_a_step(case, "sgd", 1, "float32", arguments.seconds)

@@ -1,6 +1,6 @@
 """Training: an epoch of few mini-batch steps, shuffled."""
 
-from .cases import CASES, OPTIMIZERS, data, trainer
+from bpjit.bench.cases import CASES, OPTIMIZERS, data, trainer
 
 
 class Epoch:

@@ -3,23 +3,16 @@
     python -m benchmarks.table [--threads N] [--dtype float64] [CASE ...]
 
 A step: rows in a new random order each epoch, forward, backward, update. Best of many epochs.
-FLOPs of a step: 2 B n_l n_(l-1) for each of forward, recursion (not for l = 1) and gradient.
 """
 
 import argparse
 import time
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
-from .cases import CASES, OPTIMIZERS, Case, data, trainer
-from .peak import peak
-
-
-def flops(case: Case) -> int:
-    pairs = list(pairwise(case.sizes))
-    return sum(6 * case.batch_size * n * m for n, m in pairs) - 2 * case.batch_size * pairs[0][0] * pairs[0][1]
+from bpjit.bench.cases import CASES, OPTIMIZERS, Case, data, trainer
+from bpjit.bench.peak import peak
 
 
 def seconds_a_step(case: Case, optimizer: str, threads: int | None, dtype: str, seconds: float) -> float:
@@ -51,7 +44,7 @@ def main() -> None:
         for optimizer in OPTIMIZERS:
             ceiling = peak(arguments.dtype)
             step = seconds_a_step(case, optimizer, arguments.threads, arguments.dtype, arguments.seconds)
-            rate = flops(case) / step
+            rate = case.flops / step
             label = f"{name} {'-'.join(map(str, case.sizes))} B{case.batch_size}"
             print(f"| {label} | {optimizer} | {step * 1e6:.1f} | {rate / 1e9:.1f} | {rate / ceiling:.0%} |", flush=True)
 

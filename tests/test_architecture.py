@@ -27,6 +27,7 @@ FLOORS = [
     {"bpjit.training", "bpjit.run", "bpjit.history", "bpjit.storage", "bpjit.progress"},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
+    {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak"},
     {"bpjit.cli", "bpjit.__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

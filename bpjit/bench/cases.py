@@ -1,6 +1,7 @@
 """The networks that every suite measures, and data for them."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ class Case:
     @property
     def loss(self) -> str:
         return "binary_cross_entropy" if self.sizes[-1] == 1 else "cross_entropy"
+
+    @property
+    def flops(self) -> int:
+        """Of a step: 2 B n_l n_(l-1) for each of forward, recursion (not for l = 1) and gradient."""
+        products = [2 * self.batch_size * n * m for m, n in pairwise(self.sizes)]
+        return 3 * sum(products) - products[0]
 
 
 CASES = {

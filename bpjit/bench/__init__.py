@@ -1,0 +1,1 @@
+"""How fast this machine trains, beside other libraries and what the hardware can do."""
