@@ -48,6 +48,7 @@ def of(file: str, old: str, **errors: str) -> list[Mutant]:
 
 
 REST_OF_E7 = "for q in range(layer.units - p * width):\n            t = "  # the statement under it stands above too
+INPUTS, INPUTS_BUT_ONE = "for j in range(layer.inputs):\n", "for j in range(layer.inputs - 1):\n"
 
 
 MUTANTS = [
@@ -75,9 +76,31 @@ MUTANTS = [
         sign="2 * t - tile.add_row_products(t, a[block], j, s_in_block, W[p], j)",
         transposed="tile.add_column_products(t, a[block], s_in_block, j, W[p], j)",
     ),
-    *of("forward.py", "for j in range(layer.inputs):", dropped_last="for j in range(layer.inputs - 1):"),
+    *of(
+        "forward.py",
+        INPUTS + 16 * " " + "t = tile.add_row",
+        dropped_last=INPUTS_BUT_ONE + 16 * " " + "t = tile.add_row",
+    ),
+    *of(
+        "forward.py",
+        "tile.add_panels(t, W, p, j, a, 0)",
+        zeroed="t",
+        sign="2 * t - tile.add_panels(t, W, p, j, a, 0)",
+        next_panel="tile.add_panels(t, W, p + 1, j, a, 0)",
+    ),
+    *of("forward.py", "t = tile.load(SMALL, b, p)", no_bias="t = tile.zeros(SMALL, b)"),
+    *of(
+        "forward.py",
+        INPUTS + 12 * " " + "t = tile.add_panels",
+        dropped_last=INPUTS_BUT_ONE + 12 * " " + "t = tile.add_panels",
+    ),
+    *of(
+        "forward.py",
+        "for p in range(p_first, p_end, SMALL):",
+        dropped_last="for p in range(p_first, p_end - SMALL, SMALL):",
+    ),
     *of("forward.py", "layer.capacity), SMALL)", dropped_last="layer.capacity - 1), SMALL)"),
-    *of("forward.py", "rows[r, q] = b[i_first + q]", no_bias="rows[r, q] = 0"),
+    *of("forward.py", "rows[r, q] = b[p, q]", no_bias="rows[r, q] = 0"),
     # E3
     *of("epoch.py", "return C / samples  # E3", zeroed="return 0.0", sign="return -C / samples", sum="return C"),
     *of(
@@ -112,6 +135,20 @@ MUTANTS = [
         sign=REST_OF_E7 + "2 * t - tile.add_column_products(t, W[p], j, q, delta, p * width + q)",
         transposed=REST_OF_E7 + "tile.add_row_products(t, W[p], q, j, delta, p * width + q)",
     ),
+    *of(
+        "backward.py",
+        "tile.add_products(t, W[p], j, delta[p], s)",
+        zeroed="t",
+        sign="2 * t - tile.add_products(t, W[p], j, delta[p], s)",
+        next_unit="tile.add_products(t, W[p], j + 1, delta[p], s)",
+    ),
+    *of("backward.py", "for p in range(layer.panels):", dropped_last="for p in range(max(layer.panels - 1, 1)):"),
+    *of(
+        "backward.py",
+        "for j in range(j_first, j_end, SMALL):",
+        dropped_last="for j in range(j_first, j_end - SMALL, SMALL):",
+    ),
+    *of("backward.py", "layer.capacity)):", dropped_last="layer.capacity - 1)):"),
     *of("backward.py", "for p in range(p_first, last):", dropped_last="for p in range(p_first, last - 1):"),
     *of("backward.py", "range(layer.units - p * width)", dropped_last="range(layer.units - p * width - 1)"),
     *of("backward.py", "for p in range(p_first, p_end):", dropped_last="for p in range(p_first, max(p_end - 1, 1)):"),
@@ -180,7 +217,7 @@ MUTANTS = [
     ),
     *of(
         "optimizers.py",
-        "velocity[k] = momentum * velocity[k] + gradient[k]",
+        "velocity[k] = flushed(momentum * velocity[k] + gradient[k])",
         zeroed="velocity[k] = gradient[k]",
         sign="velocity[k] = gradient[k] - momentum * velocity[k]",
     ),
@@ -240,6 +277,9 @@ class Check:
         self.sizes, self.samples, self.few = [panel + 3, panel, panel + 2], panel + 3, 5
         self.losses = [(*names, *self.asked(*names)) for names in LOSSES]
         self.steps = [(name, settings, self.stepped(rule)) for name, settings, rule in OPTIMIZERS]
+        # Two tiles of SMALL panels, and a bit of another panel, for a single sample.
+        self.wide = [3, 8 * panel + 2]
+        self.one = twins.problem(self.wide, 1, "tanh", "tanh", "squared_error")[:2]
 
     def asked(self, output: str, loss: str):
         params, X, t = twins.problem(self.sizes, self.samples, "sigmoid", output, loss)
@@ -270,11 +310,18 @@ class Check:
             yield abs(net.loss(X, t) - C) / C
             few = X[: self.few]
             yield twins.distance([net.predict(few)], [twins.numpy_forward(params, few, "sigmoid", output)])
+        yield self.error_of_one(bpjit)
         for name, settings, wanted in self.steps:
             net.set_parameters(params)
             options = {"batch_size": self.samples, "shuffle": False, "threads": 1}
             bpjit.Trainer(net, getattr(bpjit, name)(**settings), **options).fit(X, t, epochs=2)
             yield twins.distance(flat(net.parameters()), flat(wanted))
+
+    def error_of_one(self, bpjit) -> float:
+        params, x = self.one
+        net = bpjit.Network(self.wide, output="tanh", loss="squared_error", dtype="float64")
+        net.set_parameters(params)
+        return twins.distance([net.predict(x)], [twins.numpy_forward(params, x, "tanh", "tanh")])
 
 
 def imported(folder: Path):

@@ -305,6 +305,8 @@ def test_batches_around_every_block(dtype):
     panel, chunk = tile.panel(dtype), gradient.CHUNK
     for samples in sorted(around(panel, 2 * panel, plan.PIECE * panel, chunk, 2 * chunk)):
         check([3, 5, 2], samples, dtype=dtype)
+    for samples in range(1, panel + forward.FEW + 2):
+        check([3, panel + 2, panel + 5, 2], samples, "tanh", dtype=dtype)
 
 
 @pytest.mark.variants

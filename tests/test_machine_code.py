@@ -15,6 +15,7 @@ KERNELS = {  # and the tiles of each
     "forward.forward": ["LARGE", "SMALL"],
     "forward.forward_few": ["SMALL"],
     "backward.backward": ["LARGE", "SMALL"],
+    "backward.backward_few": ["SMALL"],
     "gradient.gradient": ["LARGE", "SMALL"],
     "gradient.partial_gradient": ["LARGE", "SMALL"],
 }

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import bpjit
 from bpjit.engine import optimizers, plan
@@ -146,3 +147,19 @@ def test_biases_are_stepped_like_weights():
     trainer.fit([[0.0]], [0.0], epochs=3)
     ((W, b),) = net.parameters()
     assert (W[0, 0], b[0]) == (0.0, -0.25)
+
+
+@pytest.mark.parametrize("optimizer", [bpjit.SGD(0.1, momentum=0.9), bpjit.Adam()], ids=["momentum", "adam"])
+def test_moments_become_zero_and_not_subnormal(optimizer, tmp_path):
+    """Of weights whose gradient stays 0: 0.9^1000 = 2e-46 is below every number of float32, 0.9^900 only just."""
+    net = bpjit.Network([2, 1], loss="squared_error", seed=0)
+    trainer = bpjit.Trainer(net, optimizer, batch_size=1)
+    X, t = np.ones((1, 2), np.float32), np.ones((1, 1), np.float32)
+    trainer.fit(X, t, epochs=1)
+    X[0, 1] = 0  # from now on the second input is dead
+    for epochs in range(800, 1000, 10):
+        trainer.fit(X, t, epochs=epochs - trainer.history.epochs)
+        trainer.checkpoint(tmp_path / "run")
+        moment = load_file(tmp_path / "run")["moment0.W1"][0, 1]
+        assert moment == 0 or abs(moment) >= np.finfo(np.float32).tiny
+    assert moment == 0

@@ -24,13 +24,16 @@ BESIDE = 12345.0  # lies where nothing is to be written
 def by_rows(rows):
     """A function that does every operation of a tile of `rows` rows, each into an array of its own."""
 
-    def operations(x, w, b, i, j, k, out):
+    def operations(x, x_panels, w, b, i, j, k, out):
         t = tile.load(rows, x, i)
         tile.store(tile.zeros(rows, x), out[0], i)
         tile.store(tile.rows_of(rows, b, i), out[1], i)
         tile.store(t, out[2], i)
         tile.store(tile.add_column_products(t, w, i, j, x, k), out[3], i)
         tile.store(tile.add_rows(t, x, k), out[4], i)
+        tile.store(tile.add_products(t, w, i, x, k), out[5], i)
+        tile.store(tile.add_panels(t, x_panels, 1, k, w, j), out[6], i)
+        tile.store_sums(t, out[7], i, j)
 
     return operations
 
@@ -88,11 +91,13 @@ def test_operations(rows, dtype):
     panel = tile.panel(dtype)
     high = 2 * rows + 3
     x, w, b = integers(dtype, high, panel), integers(dtype, high, panel), integers(dtype, high)
+    x_panels = integers(dtype, rows + 2, high, panel)
     for i, j, k in [(0, 0, 0), (2, 1, rows), (high - rows, panel - 1, 3)]:
-        found, wanted = both(by_rows(rows), (x, w, b, i, j, k), (5, high, panel), dtype)
+        found, wanted = both(by_rows(rows), (x, x_panels, w, b, i, j, k), (8, high, panel), dtype)
         np.testing.assert_array_equal(found, wanted)
         written = np.isin(np.arange(high), np.arange(i, i + rows))
-        assert (found[:, ~written] == BESIDE).all() and (found[:, written] != BESIDE).all()
+        assert (found[:, ~written] == BESIDE).all() and (found[:-1, written] != BESIDE).all()
+        assert (found[-1, written] != BESIDE).sum(axis=0).tolist() == [rows * (q == j) for q in range(panel)]
         np.testing.assert_array_equal(found[3, written], x[written] + np.outer(w[written, j], x[k]))
 
 

@@ -47,16 +47,46 @@ def backward(layers, l, theta, work, p_first, p_end, s_first, s_end):
     At the output layer delta is there already.
     """
     layer = layers[l]
-    delta, z, a = layout.delta(work, layer), layout.z(work, layer), layout.a(work, layer)
+    delta = layout.delta(work, layer)
     if l < layers.size - 1:
         j_first, j_end = p_first * layer.panel, min(p_end * layer.panel, layer.units)
-        sums = delta
-        weighted_delta(layers[l + 1], theta, layout.delta(work, layers[l + 1]), sums, j_first, j_end, s_first, s_end)
-        for s in range(s_first, s_end):
-            z_s, a_s = of_block(z, s, j_first, j_end), of_block(a, s, j_first, j_end)
-            delta_s = of_block(sums, s, j_first, j_end)
-            call(layer.sigma_prime, z_s, a_s, delta_s)  # E7: delta_j = sigma'(z_j) (sum over i of w_ij delta_i)
+        weighted_delta(layers[l + 1], theta, layout.delta(work, layers[l + 1]), delta, j_first, j_end, s_first, s_end)
+        times_sigma_prime(layer, work, delta, j_first, j_end, s_first, s_end)
     lay_in_rows(layer, delta, layout.delta_rows(work, layer), p_first, p_end, s_first, s_end)
+
+
+@jit.kernel(jit.records(layout.LAYER), jit.INDEX, jit.vector, jit.vector, jit.INDEX, jit.INDEX, jit.INDEX, jit.INDEX)
+def backward_few(layers, l, theta, work, p_first, p_end, s_first, s_end):
+    """What `backward` does, for a block with up to FEW samples: its tiles have units side by side, not samples."""
+    layer = layers[l]
+    delta = layout.delta(work, layer)
+    if l < layers.size - 1:
+        j_first, j_end = p_first * layer.panel, min(p_end * layer.panel, layer.units)
+        above = layout.delta_rows(work, layers[l + 1])
+        weighted_delta_few(layers[l + 1], theta, above, delta, j_first, j_end, s_first, s_end)
+        times_sigma_prime(layer, work, delta, j_first, j_end, s_first, s_end)
+    lay_in_rows(layer, delta, layout.delta_rows(work, layer), p_first, p_end, s_first, s_end)
+
+
+@jit.inline
+def times_sigma_prime(layer, work, delta, j_first, j_end, s_first, s_end):
+    z, a = layout.z(work, layer), layout.a(work, layer)
+    for s in range(s_first, s_end):
+        z_s, a_s = of_block(z, s, j_first, j_end), of_block(a, s, j_first, j_end)
+        delta_s = of_block(delta, s, j_first, j_end)
+        call(layer.sigma_prime, z_s, a_s, delta_s)  # E7: delta_j = sigma'(z_j) (sum over i of w_ij delta_i)
+
+
+@jit.inline
+def weighted_delta_few(layer, theta, delta, sums, j_first, j_end, s_first, s_end):
+    """The sum in E7 as PANEL partial sums, of the units i modulo PANEL, for SMALL units j of layer l - 1 at a time."""
+    W = layout.weights(theta, layer)
+    for j in range(j_first, j_end, SMALL):
+        for s in range(s_first * layer.panel, min(s_end * layer.panel, layer.capacity)):
+            t = tile.zeros(SMALL, delta)
+            for p in range(layer.panels):
+                t = tile.add_products(t, W[p], j, delta[p], s)  # E7: sum_j += w_ij delta_i
+            tile.store_sums(t, sums[s // layer.panel], j, s % layer.panel)
 
 
 @jit.inline

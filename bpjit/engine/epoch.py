@@ -18,15 +18,16 @@ import numpy as np
 from numba import prange
 
 from . import forward, jit, losses
+from .forward import FEW
 from .gradient import CHUNK
 from .jit import INDEX, call, vector
 from .layout import LAYER, TASK, TASK_NUMBERS
 from .optimizers import COEFFICIENTS
 
 KERNELS = (
-    "gather", "forward",
+    "gather", "forward", "forward_few",  # one of the two is 0 where no block needs it
     "gather_targets", "output_delta",  # 0: no cost
-    "backward", "gradient", "apply", "begin",  # 0: no training
+    "backward", "backward_few", "gradient", "apply", "begin",  # 0: no training
     "scatter",  # 0: no outputs
     "shuffle",  # 0: the order is given
     "piece", "task",  # the regions
@@ -48,7 +49,7 @@ JOB = np.dtype(
             "X", "rows", "labels", "label_count", "targets", "target_count", "order", "total", "y", "output_count",
             "partials", "partial_count",
             "seed", "epoch", "step", "update", "batch_size", "piece_blocks",
-            "first", "samples", "l",  # of the step at hand; set as it goes
+            "first", "samples", "whole", "l",  # of the step at hand; set as it goes
             "done",  # the outcome, set in the end
         )
     ],
@@ -88,6 +89,36 @@ def pieces_of(job):
 
 
 @jit.inline
+def whole_blocks(job):
+    """The blocks of the mini-batch, less the last where it has so few samples that other kernels take it."""
+    panel = layers_of(job)[0].panel
+    blocks = (job.samples + panel - 1) // panel
+    if job.forward == 0:
+        return 0
+    return blocks - 1 if job.forward_few != 0 and 0 < job.samples % panel <= FEW else blocks
+
+
+@jit.inline
+def over_blocks(kernel, kernel_few, job, layers, l, theta, work, p_first, p_end, s_first, s_end):
+    """Calls `kernel` for the whole blocks from s_first to s_end - 1, and `kernel_few` for one with few samples."""
+    s_whole = max(s_first, min(job.whole, s_end))
+    if s_first < s_whole:
+        call(kernel, layers, l, theta, work, p_first, p_end, s_first, s_whole)
+    if s_whole < s_end:
+        call(kernel_few, layers, l, theta, work, p_first, p_end, s_whole, s_end)
+
+
+@jit.inline
+def forward_blocks(job, layers, l, theta, work, p_first, p_end, s_first, s_end):
+    over_blocks(job.forward, job.forward_few, job, layers, l, theta, work, p_first, p_end, s_first, s_end)
+
+
+@jit.inline
+def backward_blocks(job, layers, l, theta, work, p_first, p_end, s_first, s_end):
+    over_blocks(job.backward, job.backward_few, job, layers, l, theta, work, p_first, p_end, s_first, s_end)
+
+
+@jit.inline
 def take(job, layers, work, s_first, s_end):
     """x and t of the blocks s_first .. s_end - 1."""
     last = layers[job.layer_count - 1]
@@ -110,7 +141,7 @@ def output(job, layers, theta, work, s_first, s_end):
         costs = jit.at(job.costs, np.float64, layers[0].blocks * layers[0].panel)
         call(job.output_delta, layers, work, cost, costs, s_first, s_end, job.samples)
     if job.gradient != 0:
-        call(job.backward, layers, L, theta, work, 0, layers[L].panels, s_first, s_end)
+        backward_blocks(job, layers, L, theta, work, 0, layers[L].panels, s_first, s_end)
     if job.scatter != 0:
         y = jit.at(job.y, work, job.output_count, layers[L].units)
         call(job.scatter, layers, work, y, job.first, job.samples, s_first, s_end)
@@ -124,11 +155,11 @@ def piece(jobs, theta, work, k):
     s_first, s_end = blocks_of(job, k)
     take(job, layers, work, s_first, s_end)
     for l in range(1, layers.size):
-        call(job.forward, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
+        forward_blocks(job, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
     output(job, layers, theta, work, s_first, s_end)
     if job.gradient != 0:
         for l in range(layers.size - 2, 0, -1):
-            call(job.backward, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
+            backward_blocks(job, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
@@ -151,7 +182,9 @@ def chunk(jobs, theta, work, k):
     """Part k of region (b): one chunk of the samples for one task."""
     job = jobs[0]
     tasks = jit.at(job.tasks, TASK, job.task_count)
-    call(job.partial_gradient, layers_of(job), tasks, work, partials_of(job, theta), job.samples, k)
+    moments = jit.at(job.moments, theta, job.moment_count, theta.size)
+    partials = partials_of(job, theta)
+    call(job.partial_gradient, layers_of(job), tasks, theta, moments, work, partials, job.samples, k)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
@@ -180,22 +213,22 @@ def output_part(jobs, theta, work, k):
 
 
 @jit.inline
-def layer_part(kernel, job, theta, work, k):
-    """Part k of layer l: a piece of the mini-batch, and a panel of units."""
-    layers = layers_of(job)
+def part_of(job, k):
+    """The blocks s_first .. s_end - 1 and the panel of units in part k of a layer."""
     s_first, s_end = blocks_of(job, k % pieces_of(job))
-    p = k // pieces_of(job)
-    call(kernel, layers, job.l, theta, work, p, p + 1, s_first, s_end)
+    return s_first, s_end, k // pieces_of(job)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
 def forward_part(jobs, theta, work, k):
-    layer_part(jobs[0].forward, jobs[0], theta, work, k)
+    s_first, s_end, p = part_of(jobs[0], k)
+    forward_blocks(jobs[0], layers_of(jobs[0]), jobs[0].l, theta, work, p, p + 1, s_first, s_end)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
 def backward_part(jobs, theta, work, k):
-    layer_part(jobs[0].backward, jobs[0], theta, work, k)
+    s_first, s_end, p = part_of(jobs[0], k)
+    backward_blocks(jobs[0], layers_of(jobs[0]), jobs[0].l, theta, work, p, p + 1, s_first, s_end)
 
 
 @jit.kernel(INDEX, INDEX, JOBS, vector, vector, parallel=True)
@@ -261,6 +294,7 @@ def steps(address, like):
             call(job.shuffle, order, job.seed, job.epoch)
         job.first = job.step * job.batch_size
         job.samples = min(job.batch_size, job.total - job.first)
+        job.whole = whole_blocks(job)
         if job.layer_by_layer != 0:
             call(job.layer_by_layer, jobs, theta, work)
         else:

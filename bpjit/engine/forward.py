@@ -30,22 +30,33 @@ def forward(layers, l, theta, work, p_first, p_end, s_first, s_end):
 
 @jit.kernel(jit.records(layout.LAYER), jit.INDEX, jit.vector, jit.vector, jit.INDEX, jit.INDEX, jit.INDEX, jit.INDEX)
 def forward_few(layers, l, theta, work, p_first, p_end, s_first, s_end):
-    """What `forward` does, for mini-batches of up to FEW samples, with the same bits.
+    """What `forward` does, for a block with up to FEW samples, with the same bits.
 
-    A block of samples is mostly empty then, so a tile holds z_i of SMALL samples, and units lie side by side in it:
-    weights that come from far are read once, a vector at a time.
+    A block is mostly empty then, so units lie side by side in a tile: weights that come from far are read once.
     """
     layer = layers[l]
-    W, b = layout.weights(theta, layer), layout.biases(theta, layer)
+    W, b = layout.weights(theta, layer), layout.bias_rows(theta, layer)
     a, z = layout.a(work, layers[l - 1]), layout.z(work, layer)
     rows = jit.shaped(jit.scratch(TILE_NUMBERS, theta), 0, SMALL, layer.panel)
+    p_one = p_first
+    if layer.capacity == 1:
+        p_one += (p_end - p_first) // SMALL * SMALL
+        weighted_input_of_one(W, b, a[0], z[0], layer, rows, p_first, p_one)
+    weighted_input_of_few(W, b, a, z, layer, rows, p_one, p_end, s_first, s_end)
+    if l < layers.size - 1:
+        activate(layer, work, p_first * layer.panel, min(p_end * layer.panel, layer.units), s_first, s_end)
+
+
+@jit.inline
+def weighted_input_of_few(W, b, a, z, layer, rows, p_first, p_end, s_first, s_end):
+    """E1, a tile being one panel of units by SMALL samples."""
     for p in range(p_first, p_end):
         i_first = p * layer.panel
         for s in range(s_first * layer.panel, min(s_end * layer.panel, layer.capacity), SMALL):
             block, s_in_block = s // layer.panel, s % layer.panel
             for r in range(SMALL):
                 for q in range(layer.panel):
-                    rows[r, q] = b[i_first + q]
+                    rows[r, q] = b[p, q]
             t = tile.load(SMALL, rows, 0)
             for j in range(layer.inputs):
                 t = tile.add_row_products(t, a[block], j, s_in_block, W[p], j)  # E1: z_i += a_j w_ij
@@ -53,8 +64,20 @@ def forward_few(layers, l, theta, work, p_first, p_end, s_first, s_end):
             for q in range(min(layer.panel, layer.units - i_first)):
                 for r in range(SMALL):
                     z[block, i_first + q, s_in_block + r] = rows[r, q]
-    if l < layers.size - 1:
-        activate(layer, work, p_first * layer.panel, min(p_end * layer.panel, layer.units), s_first, s_end)
+
+
+@jit.inline
+def weighted_input_of_one(W, b, a, z, layer, rows, p_first, p_end):
+    """E1 of a single sample, a tile being SMALL panels of units."""
+    for p in range(p_first, p_end, SMALL):
+        t = tile.load(SMALL, b, p)
+        for j in range(layer.inputs):
+            t = tile.add_panels(t, W, p, j, a, 0)  # E1: z_i += w_ij a_j
+        tile.store(t, rows, 0)
+        for r in range(SMALL):
+            i_first = (p + r) * layer.panel
+            for q in range(min(layer.panel, layer.units - i_first)):
+                z[i_first + q, 0] = rows[r, q]
 
 
 @jit.inline

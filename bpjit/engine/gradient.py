@@ -6,6 +6,7 @@ gradient never travels to memory unless it is asked for.
 """
 
 from . import jit, layout, tile
+from .forward import FEW
 from .jit import call
 from .layout import TASK_NUMBERS
 from .tile import LARGE, SMALL
@@ -22,18 +23,19 @@ def gradient(layers, tasks, theta, moments, work, coefficients, apply, samples, 
     """E8 and E9 for task k of a mini-batch of `samples`; hands them to the tile function `apply`."""
     numbers = jit.scratch(TASK_NUMBERS, theta)
     for s in range(0, samples, CHUNK):
-        sum_chunk(layers, tasks[k], work, numbers, s, min(s + CHUNK, samples), s > 0)
+        sum_chunk(layers, tasks[k], theta, moments, work, numbers, s, min(s + CHUNK, samples), s > 0)
     finish(layers, tasks[k], theta, moments, work, coefficients, apply, numbers, samples)
 
 
 @jit.kernel(
-    jit.records(layout.LAYER), jit.records(layout.TASK), jit.vector, jit.matrix, jit.INDEX, jit.INDEX,
+    jit.records(layout.LAYER), jit.records(layout.TASK), jit.vector, jit.matrix, jit.vector, jit.matrix,
+    jit.INDEX, jit.INDEX,
 )  # fmt: skip
-def partial_gradient(layers, tasks, work, partials, samples, k):
+def partial_gradient(layers, tasks, theta, moments, work, partials, samples, k):
     """E8 for one chunk of the samples and one task, numbered task by task, into partials[k]."""
     chunks = (samples + CHUNK - 1) // CHUNK
     s = k % chunks * CHUNK
-    sum_chunk(layers, tasks[k // chunks], work, partials[k], s, min(s + CHUNK, samples), False)
+    sum_chunk(layers, tasks[k // chunks], theta, moments, work, partials[k], s, min(s + CHUNK, samples), False)
 
 
 @jit.kernel(
@@ -51,19 +53,32 @@ def combine(layers, tasks, theta, moments, work, partials, coefficients, apply, 
 
 
 @jit.inline
-def sum_chunk(layers, task, work, numbers, s, s_end, more):
-    """E8 for the samples s .. s_end - 1, at most CHUNK; added to `numbers` if there are more before them."""
+def sum_chunk(layers, task, theta, moments, work, numbers, s, s_end, more):
+    """E8 for the samples s .. s_end - 1, at most CHUNK; added to `numbers` if there are more before them.
+
+    The weights and moments, which the update needs next, are asked for meanwhile.
+    """
     layer = layers[task.l]
     a, delta = layout.a(work, layers[task.l - 1]), layout.delta_rows(work, layer)[task.p]
     dW = layout.task_rows(numbers, layer)
     rows = layout.tile_rows(task.rows)
-    j_large = LARGE * layout.large_tiles(rows)
+    j_large = LARGE * layout.large_tiles(rows) if s_end > FEW else 0
     for j in range(0, j_large, LARGE):
+        ask_for_rows(LARGE, theta, moments, layer, task, j)
         t = add_samples(tile.zeros(LARGE, delta), a, task.j + j, delta, s, s_end)
         tile.store(tile.add_rows(t, dW, j) if more else t, dW, j)
     for j in range(j_large, rows, SMALL):
+        ask_for_rows(SMALL, theta, moments, layer, task, j)
         t = add_samples(tile.zeros(SMALL, delta), a, task.j + j, delta, s, s_end)
         tile.store(tile.add_rows(t, dW, j) if more else t, dW, j)
+
+
+@jit.inline
+def ask_for_rows(rows, theta, moments, layer, task, j):
+    for r in range(rows):
+        tile.prefetch(layout.rows_of_task(theta, layer, task), j + r)
+        for m in range(len(moments)):
+            tile.prefetch(layout.rows_of_task(moments[m], layer, task), j + r)
 
 
 @jit.inline

@@ -73,6 +73,12 @@ def biases(theta, layer):
 
 
 @jit.inline
+def bias_rows(theta, layer):
+    """The biases in rows of PANEL, one a panel."""
+    return jit.shaped(theta, layer.biases, layer.panels, layer.panel)
+
+
+@jit.inline
 def a(work, layer):
     return jit.shaped(work, layer.a, layer.blocks, layer.unit_rows, layer.panel)
 
@@ -101,6 +107,12 @@ def target(work, layer):
 def task_weights(layer, task):
     """Where the weights of a task begin in theta; its task.rows rows of PANEL follow one another."""
     return layer.weights + (task.p * layer.weight_rows + task.j) * layer.panel
+
+
+@jit.inline
+def rows_of_task(x, layer, task):
+    """The weights of a task in theta, or what one of the moments has for them, in rows of PANEL."""
+    return jit.shaped(x, task_weights(layer, task), task.rows, layer.panel)
 
 
 @jit.inline

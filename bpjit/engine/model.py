@@ -9,7 +9,7 @@ from numba.core import config
 
 from . import epoch, jit, losses
 from .activations import ACTIVATIONS
-from .backward import backward, output_delta
+from .backward import backward, backward_few, output_delta
 from .batch import gather, gather_targets, scatter_outputs, shuffle
 from .epoch import Data, Network, Place, State
 from .forward import FEW, forward, forward_few
@@ -115,16 +115,21 @@ class Model:
 
     def _kernels(self, wanted: tuple, batch_size: int, plan: Plan, may_share: bool) -> list[int]:
         """The addresses of `wanted` kernels and of what the plan and few samples need; 0 for the others."""
-        key = wanted, batch_size <= FEW, may_share, plan.by_layer, plan.in_chunks
+        training = any(name == "gradient" for name, _ in wanted)
+        only_few = batch_size <= FEW  # a question's last block, of many, is not worth the compile time
+        few = only_few or (training and 0 < batch_size % self.layout.layers[0].panel <= FEW)
+        key = wanted, few, only_few, may_share, plan.by_layer, plan.in_chunks
         if key not in self._addresses:
             names = dict(wanted)
             if may_share:
                 names["share"] = epoch.share
-            if batch_size <= FEW:
-                names["forward"] = forward_few
+            if few:
+                names |= {few: kernel for name, few, kernel in OF_FEW if name in names}
+            if only_few:
+                names = {name: kernel for name, kernel in names.items() if name not in ("forward", "backward")}
             if plan.by_layer:
                 names |= BY_LAYER
-            if plan.in_chunks and "gradient" in names:
+            if plan.in_chunks and training:
                 names |= IN_CHUNKS
             self._addresses[key] = [names[name].address(self.dtype) if name in names else 0 for name in epoch.KERNELS]
         return self._addresses[key]
@@ -175,6 +180,8 @@ def _train(optimizer: type[Optimizer] | Optimizer, draw: bool, apply: jit.Kernel
     return (*wanted, ("shuffle", shuffle)) if draw else wanted
 
 
+OF_FEW = ("forward", "forward_few", forward_few), ("backward", "backward_few", backward_few)
+"""What takes the place of a kernel where a block has few samples."""
 BY_LAYER = {
     "layer_by_layer": epoch.layer_by_layer, "take_part": epoch.take_part, "forward_part": epoch.forward_part,
     "output_part": epoch.output_part, "backward_part": epoch.backward_part,
@@ -204,7 +211,7 @@ def _job(
         _address(data.X), len(data.X), _address(data.labels), data.labels.size,
         _address(data.targets), len(data.targets),
         _address(data.order), data.order.size, _address(data.y), len(data.y),
-        _address(partials), len(partials), *place, plan.piece, 0, 0, 0, 0,
+        _address(partials), len(partials), *place, plan.piece, 0, 0, 0, 0, 0,
     ]  # fmt: skip
     return np.array(numbers, np.intp)
 

@@ -179,6 +179,12 @@ def store(typingctx, t, x, i):
     return types.void(t, x, types.intp), codegen
 
 
+def _multiply_add_vectors(builder, tile, x, y, total):
+    name = f"llvm.fmuladd.v{tile.lanes}f{tile.dtype.bitwidth}"
+    function = ir.FunctionType(tile.vector, [tile.vector] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), [x, y, total])
+
+
 def _multiply_add(along_row):
     """t[r, :] += w[...] a[k, :] with the rows of the tile along a row of w (w[j, i + r]) or a column (w[j + r, i])."""
 
@@ -187,16 +193,13 @@ def _multiply_add(along_row):
             tile = signature.args[0]
             t, _, j, i, _, k = args
             w_data, a_data = (_data(context, builder, signature.args[n], args[n]) for n in (1, 4))
-            name = f"llvm.fmuladd.v{tile.lanes}f{tile.dtype.bitwidth}"
-            function = ir.FunctionType(tile.vector, [tile.vector] * 3)
-            multiply_add = cgutils.get_or_insert_function(builder.module, function, name)
             a_row = [_load(builder, a_data, tile, k, v) for v in range(VECTORS)]
             for r in range(tile.rows):
                 at = (j, _row(builder, i, r)) if along_row else (_row(builder, j, r), i)
                 factor = _splat(builder, builder.load(_element(builder, w_data, tile, *at)), tile)
                 for v in range(VECTORS):
                     n = r * VECTORS + v
-                    total = builder.call(multiply_add, [factor, a_row[v], builder.extract_value(t, n)])
+                    total = _multiply_add_vectors(builder, tile, factor, a_row[v], builder.extract_value(t, n))
                     t = builder.insert_value(t, total, n)
             return t
 
@@ -224,6 +227,73 @@ def add_rows(typingctx, t, x, i):
         return t
 
     return t(t, x, types.intp), codegen
+
+
+@_operation(tile_plain.add_products)
+def add_products(typingctx, t, w, j, a, k):
+    """t[r, :] += w[j + r, :] a[k, :]"""
+
+    def codegen(context, builder, signature, args):
+        tile = signature.args[0]
+        t, _, j, _, k = args
+        w_data, a_data = (_data(context, builder, signature.args[n], args[n]) for n in (1, 3))
+        a_row = [_load(builder, a_data, tile, k, v) for v in range(VECTORS)]
+        for r in range(tile.rows):
+            for v in range(VECTORS):
+                n = r * VECTORS + v
+                factor = _load(builder, w_data, tile, _row(builder, j, r), v)
+                total = _multiply_add_vectors(builder, tile, factor, a_row[v], builder.extract_value(t, n))
+                t = builder.insert_value(t, total, n)
+        return t
+
+    return t(t, w, types.intp, a, types.intp), codegen
+
+
+@_operation(tile_plain.add_panels)
+def add_panels(typingctx, t, w, p, j, a, s):
+    """t[r, :] += w[p + r, j, :] a[j, s]"""
+
+    def codegen(context, builder, signature, args):
+        tile = signature.args[0]
+        t, w_value, p, j, a_value, s = args
+        panels = context.make_array(w)(context, builder, w_value)
+        rows = builder.extract_value(panels.shape, 1)
+        a_data = _data(context, builder, a, a_value)
+        factor = _splat(builder, builder.load(_element(builder, a_data, tile, j, s)), tile)
+        for r in range(tile.rows):
+            row = builder.add(builder.mul(_row(builder, p, r), rows), j)
+            for v in range(VECTORS):
+                n = r * VECTORS + v
+                w_row = _load(builder, panels.data, tile, row, v)
+                total = _multiply_add_vectors(builder, tile, w_row, factor, builder.extract_value(t, n))
+                t = builder.insert_value(t, total, n)
+        return t
+
+    return t(t, w, types.intp, types.intp, a, types.intp), codegen
+
+
+@_operation(tile_plain.store_sums)
+def store_sums(typingctx, t, x, i, c):
+    """x[i + r, c] = sum over q of t[r, q]"""
+
+    def codegen(context, builder, signature, args):
+        tile, data, (i, c) = signature.args[0], _data(context, builder, x, args[1]), args[2:]
+        number = tile.vector.element
+        function = ir.FunctionType(number, [number, tile.vector])
+        name = f"llvm.vector.reduce.fadd.v{tile.lanes}f{tile.dtype.bitwidth}"
+        reduce = cgutils.get_or_insert_function(builder.module, function, name)
+        for r in range(tile.rows):
+            total = builder.extract_value(args[0], r * VECTORS)
+            for v in range(1, VECTORS):
+                total = builder.fadd(total, builder.extract_value(args[0], r * VECTORS + v))
+            zero = ir.Constant(number, 0.0)
+            builder.store(
+                builder.call(reduce, [zero, total], fastmath=("reassoc",)),
+                _element(builder, data, tile, _row(builder, i, r), c),
+            )
+        return context.get_dummy_value()
+
+    return types.void(t, x, types.intp, types.intp), codegen
 
 
 @_operation(tile_plain.lanes)

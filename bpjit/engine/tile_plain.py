@@ -27,8 +27,20 @@ def add_column_products(t, w, j, i, a, k):
     return t + w[j : j + len(t), i, None] * a[k]
 
 
+def add_products(t, w, j, a, k):
+    return t + w[j : j + len(t)] * a[k]
+
+
 def add_rows(t, x, i):
     return t + x[i : i + len(t)]
+
+
+def add_panels(t, w, p, j, a, s):
+    return t + w[p : p + len(t), j] * a[j, s]
+
+
+def store_sums(t, x, i, c):
+    x[i : i + len(t), c] = t.sum(axis=1)
 
 
 def lanes(x):
