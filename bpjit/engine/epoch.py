@@ -25,7 +25,7 @@ from .layout import LAYER, TASK, TASK_NUMBERS
 from .optimizers import COEFFICIENTS
 
 KERNELS = (
-    "gather", "forward", "forward_few",  # one of the two is 0 where no block needs it
+    "gather", "forward", "forward_few",  # 0: no block of many samples, none of few
     "gather_targets", "output_delta",  # 0: no cost
     "backward", "backward_few", "gradient", "apply", "begin",  # 0: no training
     "scatter",  # 0: no outputs

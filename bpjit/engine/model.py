@@ -124,9 +124,9 @@ class Model:
             if may_share:
                 names["share"] = epoch.share
             if few:
-                names |= {few: kernel for name, few, kernel in OF_FEW if name in names}
+                names |= {f"{name}_few": kernel for name, kernel in FOR_FEW.items() if name in names}
             if only_few:
-                names = {name: kernel for name, kernel in names.items() if name not in ("forward", "backward")}
+                names = {name: kernel for name, kernel in names.items() if name not in FOR_FEW}
             if plan.by_layer:
                 names |= BY_LAYER
             if plan.in_chunks and training:
@@ -180,7 +180,7 @@ def _train(optimizer: type[Optimizer] | Optimizer, draw: bool, apply: jit.Kernel
     return (*wanted, ("shuffle", shuffle)) if draw else wanted
 
 
-OF_FEW = ("forward", "forward_few", forward_few), ("backward", "backward_few", backward_few)
+FOR_FEW = {"forward": forward_few, "backward": backward_few}
 """What takes the place of a kernel where a block has few samples."""
 BY_LAYER = {
     "layer_by_layer": epoch.layer_by_layer, "take_part": epoch.take_part, "forward_part": epoch.forward_part,
