@@ -1,5 +1,6 @@
 """Training: an epoch of few mini-batch steps, shuffled."""
 
+import bpjit
 from bpjit.bench.cases import CASES, OPTIMIZERS, data, trainer
 
 
@@ -16,5 +17,5 @@ class Epoch:
         self.trainer = trainer(CASES[case], optimizer, 1 if threads == "one" else None)
         self.trainer.fit(self.X, self.t, epochs=1)
 
-    def time_fit(self, case: str, optimizer: str, threads: str) -> None:
-        self.trainer.fit(self.X, self.t, epochs=1)
+    def time_fit(self, case: str, optimizer: str, threads: str) -> bpjit.History:
+        return self.trainer.fit(self.X, self.t, epochs=1)
