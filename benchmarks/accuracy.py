@@ -29,15 +29,16 @@ from typing import Any
 
 import numpy as np
 
-from .peers import conditions, fresh, installed, limit_threads, torch_layers
+from bpjit.bench.peers import PEERS as KNOWN
+from bpjit.bench.peers import Parameters, environment, installed, torch_layers
+from bpjit.bench.report import conditions, plural
+from bpjit.bench.workers import fresh
 
 SIZES = (784, 256, 128, 10)
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-3
 EPOCHS = 50  # by then the target is out of reach
 
-Parameters = list[tuple[Any, Any]]
-"""[(W, b), ...], W of shape (units, inputs)."""
 Run = tuple[Callable[[np.ndarray], None], Callable[[], Parameters]]
 """train(rows), one pass over these rows of the data in this order, and parameters()."""
 
@@ -201,13 +202,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.data / "train-images-idx3-ubyte.gz").exists():
         parser.error(f"no Fashion-MNIST in {arguments.data}: install Debian's dataset-fashion-mnist, or give --data")
-    limit_threads(arguments.threads)
-    versions = installed(arguments.peers)
-    print(conditions(versions, arguments.threads), end="\n\n")
+    versions = installed({peer: KNOWN[peer].packages for peer in arguments.peers})
+    print(f"{conditions(environment(versions))}; {plural(arguments.threads, 'thread')}", end="\n\n")
     runs: dict[str, list] = {peer: [] for peer in versions}
     for seed in range(arguments.seeds):
         for peer in versions:
-            runs[peer].append(fresh(cold_and_warm, peer, seed, arguments.target, arguments.every, arguments.data))
+            options = (arguments.target, arguments.every, arguments.data)
+            runs[peer].append(fresh(arguments.threads, cold_and_warm, peer, seed, *options))
     goal = f"s to {arguments.target}"
     print(f"| | {goal} | fastest and slowest seed | epochs | s an epoch | {goal}, cold |")
     print("|---|---:|---:|---:|---:|---:|")

@@ -12,14 +12,17 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import bpjit
 from bpjit.bench.cases import CASES, Case, data, network
-
-from .peers import conditions, fresh, installed, limit_threads, torch_layers
+from bpjit.bench.peers import PEERS as KNOWN
+from bpjit.bench.peers import environment, installed, torch_layers
+from bpjit.bench.report import conditions, plural
+from bpjit.bench.workers import fresh
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -76,6 +79,7 @@ PEERS = {
     "PyTorch": torch_predict,
     "ONNX Runtime": onnx_predict,
 }
+PACKAGES = {name: KNOWN[name].packages for name in PEERS if name in KNOWN} | {"ONNX Runtime": ("onnxruntime", "onnx")}
 
 
 def seconds_a_call(case: Case, rows: int, names: list[str], seconds: float) -> dict[str, float]:
@@ -121,19 +125,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     arguments = parser.parse_args()
-    limit_threads(arguments.threads)
-    versions = installed(PEERS)
-    print(conditions(versions, arguments.threads), end="\n\n")
+    versions = installed(PACKAGES)
+    print(f"{conditions(environment(versions))}; {plural(arguments.threads, 'thread')}", end="\n\n")
     print(
         f"| case | rows | {' | '.join(f'{name}, µs' for name in versions)} | bpjit / best other | compiled code, µs |"
     )
     print(f"|---|---:|{'---:|' * (len(versions) + 2)}")
+    alone = partial(fresh, arguments.threads)
     for name in arguments.cases or ["small", "mnist", "mid", "deep"]:
         case = CASES[name]
         for rows in arguments.rows:
-            times = fresh(seconds_a_call, case, rows, [*versions], arguments.seconds)
+            times = alone(seconds_a_call, case, rows, [*versions], arguments.seconds)
             ratio = times["bpjit"] / min((times[peer] for peer in times if peer != "bpjit"), default=np.nan)
-            compiled = f"{fresh(seconds_compiled, case, arguments.seconds) * 1e6:.1f}" if rows == 1 else ""
+            compiled = f"{alone(seconds_compiled, case, arguments.seconds) * 1e6:.1f}" if rows == 1 else ""
             columns = " | ".join(f"{seconds * 1e6:.1f}" for seconds in times.values())
             label = f"{name} {'-'.join(map(str, case.sizes))}"
             print(f"| {label} | {rows} | {columns} | {ratio:.2f} | {compiled} |", flush=True)

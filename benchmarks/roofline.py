@@ -13,8 +13,7 @@ from pathlib import Path
 from bpjit.bench.cases import CASES, Case, network
 from bpjit.bench.peak import peak
 
-from .cliffs import bandwidth
-from .table import seconds_a_step
+from .cliffs import bandwidth, seconds_a_step
 
 LEVELS = {"memory": 2**28, "last-level cache": 2**22, "second-level cache": 2**18}
 
@@ -55,7 +54,8 @@ def main() -> None:
         work, traffic = case.flops, bytes_moved(case)
         parameters = traffic - 4 * case.batch_size * case.sizes[0]
         level = next(level for level in reversed(LEVELS) if parameters < 4 * LEVELS[level])  # of about the parameters
-        rate = work / seconds_a_step(case, "sgd", 1, "float32", arguments.seconds)
+        (step,) = seconds_a_step([case], arguments.seconds)
+        rate = work / step
         roof = min(ceiling, slopes[level] * work / traffic)
         points[name] = (work / traffic, rate)
         print(

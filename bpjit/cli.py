@@ -1,4 +1,4 @@
-"""The command line: `bpjit train digits`, `bpjit info`."""
+"""The command line: `bpjit train digits`, `bpjit info`, `bpjit bench`."""
 
 from __future__ import annotations  # the options are read only when typer is known to be there
 
@@ -64,6 +64,7 @@ def application() -> typer.Typer:
     commands.callback()(_common)
     commands.command()(train)
     commands.command()(info)
+    commands.command()(bench)
     return commands
 
 
@@ -159,6 +160,53 @@ def info(
         else:
             rows |= plan.describe()
     _print_rows(rows)
+
+
+def bench(
+    cases: Annotated[
+        str | None,
+        typer.Option(help="Their names, or networks such as 784-64x3-10@128.", show_default="all that have a name"),
+    ] = None,
+    peers: Annotated[
+        str | None,
+        typer.Option(help="Libraries to compare with: pytorch,jax; or none.", show_default="all that are installed"),
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="sgd, adam, or sgd,adam.")] = "adam",
+    threads: Annotated[str, typer.Option(help="Of every library; 1,2 measures both.")] = "1",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    seconds: Annotated[float, typer.Option(help="Of each measurement, in 5 rounds.")] = 1.5,
+    json: Annotated[Path | None, typer.Option(help="Write what was measured to this file; - prints it.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw a bar chart: .png, .svg or .pdf.")] = None,
+) -> None:
+    """Measure training steps beside other libraries and the CPU's peak, interleaved in one run."""
+    from bpjit.bench.chart import chart
+    from bpjit.bench.job import Job
+    from bpjit.bench.measure import MeasurementError
+    from bpjit.bench.report import Report
+
+    printed = json == Path("-")
+    with _wrong_options():
+        _check_outputs({"--json": None if printed else json, "--plot": plot})
+        job = Job.parse(cases, peers, optimizer, threads, dtype, seconds)
+        if plot is not None and not job.others:
+            raise ValueError("--plot compares with other libraries, and there is none")
+    report = Report(job.environment(), [])
+    interrupted = False
+    try:
+        job.run(report, sys.stderr if printed else sys.stdout, _say)
+    except KeyboardInterrupt:
+        interrupted = True
+        _say(f"stopped by Ctrl-C: {len(report.rows)} of {job.count} rows are complete")
+    except MeasurementError as error:
+        _say(str(error))
+        raise typer.Exit(_FAILED) from None
+    if report.rows:
+        _write("--json", None if printed else json, lambda path: path.write_text(report.to_json(), encoding="utf-8"))
+        _write("--plot", plot, lambda path: chart(report, path))
+    if printed:
+        print(report.to_json())
+    if interrupted:
+        raise typer.Exit(_INTERRUPTED)
 
 
 class _Parts(NamedTuple):

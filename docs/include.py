@@ -1,4 +1,4 @@
-"""Keeps the code shown in README.md and docs/*.md equal to the source it is taken from.
+"""Keeps the code and the figures shown in README.md and docs/*.md equal to the source they are taken from.
 
     python docs/include.py            rewrite every included block
     python docs/include.py --check    exit with 1 when a block differs from its source
@@ -7,6 +7,11 @@ A block is a comment and the fence after it:
 
     <!-- code: bpjit/derivation.py forward -->           a function (or Class.method), without its docstring
     <!-- code: bpjit/derivation.py gradient E4 E8 -->    of it, only the loops around the statements marked so
+
+or what stands between a comment and <!-- end -->, from a file that `bpjit bench --json` wrote:
+
+    <!-- table: docs/speed.json -->                      all that was measured
+    <!-- summary: docs/speed.json -->                    how many times as fast as other libraries bpjit is
 """
 
 import argparse
@@ -22,7 +27,10 @@ MARKER = re.compile(
     r"^<!-- code: (?P<path>\S+) (?P<name>[\w.]+)(?P<marks>(?: E\d+)*) -->\n+```python\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-OPENING = re.compile(r"^<!-- code:.*", re.MULTILINE)
+FIGURES = re.compile(
+    r"^<!-- (?P<form>table|summary): (?P<path>\S+) -->\n(?P<figures>.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL
+)
+OPENING = re.compile(r"^<!-- (code|table|summary):.*", re.MULTILINE)
 
 
 def pages(root: Path) -> list[Path]:
@@ -90,10 +98,20 @@ def included(page: str, root: Path) -> str:
         code = excerpt(source, block["name"], block["marks"].split())
         return block[0].removesuffix(block["code"] + "```") + code + "```"
 
-    malformed = len(OPENING.findall(page)) - len(MARKER.findall(page))
+    def measured(block: re.Match[str]) -> str:
+        from bpjit.bench import report  # a page without figures needs no bpjit
+
+        write = {"table": report.markdown, "summary": report.summary}[block["form"]]
+        figures = f"\n{write(report.Report.read(root / block['path']))}\n\n"
+        return block[0].removesuffix(block["figures"] + "<!-- end -->") + figures + "<!-- end -->"
+
+    malformed = len(OPENING.findall(page)) - len(MARKER.findall(page)) - len(FIGURES.findall(page))
     if malformed:
-        raise LookupError(f"{malformed} marker(s) that are not `<!-- code: PATH NAME [E1 ...] -->` and a python fence")
-    return MARKER.sub(renewed, page)
+        raise LookupError(
+            f"{malformed} marker(s) that are not `<!-- code: PATH NAME [E1 ...] -->` and a python fence, "
+            "or `<!-- table: PATH -->` or `<!-- summary: PATH -->` and `<!-- end -->`"
+        )
+    return FIGURES.sub(measured, MARKER.sub(renewed, page))
 
 
 def drifted(root: Path) -> Iterator[tuple[Path, str]]:
@@ -102,14 +120,14 @@ def drifted(root: Path) -> Iterator[tuple[Path, str]]:
         page = path.read_text(encoding="utf-8")
         try:
             renewed = included(page, root)
-        except (LookupError, OSError, SyntaxError) as error:
+        except (LookupError, OSError, SyntaxError, TypeError, ValueError) as error:
             raise SystemExit(f"{path.relative_to(root)}: {error}") from error
         if renewed != page:
             yield path, renewed
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
-    parser = argparse.ArgumentParser(description="Code in the documents, taken from the source.")
+    parser = argparse.ArgumentParser(description="Code and figures in the documents, taken from their source.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a block has drifted")
     check = parser.parse_args(arguments).check
     pending = list(drifted(root))

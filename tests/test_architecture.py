@@ -27,7 +27,10 @@ FLOORS = [
     {"bpjit.training", "bpjit.run", "bpjit.history", "bpjit.storage", "bpjit.progress"},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
-    {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak"},
+    {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},
+    {"bpjit.bench.peers", "bpjit.bench.chart"},
+    {"bpjit.bench.measure"},
+    {"bpjit.bench.job"},
     {"bpjit.cli", "bpjit.__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -39,7 +42,7 @@ LAZY_UPWARD = {
     ("bpjit.history", "bpjit.plots"),  # History.plot
 }
 
-EXTRAS = {"matplotlib", "pandas", "polars", "pyarrow", "rich", "scipy", "sklearn", "torch", "typer"}
+EXTRAS = {"jax", "matplotlib", "optax", "pandas", "polars", "pyarrow", "rich", "scipy", "sklearn", "torch", "typer"}
 
 LOOPS = ["engine/forward.py", "engine/backward.py", "engine/gradient.py"]
 

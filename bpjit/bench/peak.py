@@ -12,7 +12,7 @@ DEPTH = 128  # 128 rows of a panel and of samples take 16 KB with AVX2, and the 
 
 
 @numba.njit(**jit.OPTIONS)
-def _multiply(W, a, z, times):
+def _multiply(W: np.ndarray, a: np.ndarray, z: np.ndarray, times: int) -> None:
     for _ in range(times):
         t = tile.zeros(LARGE, z)
         for j in range(DEPTH):

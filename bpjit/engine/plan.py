@@ -188,14 +188,22 @@ def _flops_per_second(dtype) -> float:
 
 def available_cpus() -> int:
     """CPUs this process may keep busy: of its affinity mask, one a physical core, within its container's quota."""
+    return max(1, min(len(cores()), _quota()))
+
+
+def cores() -> list[int]:
+    """One CPU of each physical core that this process's affinity mask allows."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    return max(1, min(_physical_cores(frozenset(allowed)), _quota()))
+    return _physical_cores(frozenset(allowed))
 
 
 @cache
-def _physical_cores(allowed: frozenset[int]) -> int:
-    cores = {_read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in allowed}
-    return len(cores)
+def _physical_cores(allowed: frozenset[int]) -> list[int]:
+    first: dict[str, int] = {}
+    for cpu in sorted(allowed):
+        siblings = _read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        first.setdefault(siblings or str(cpu), cpu)
+    return list(first.values())
 
 
 @cache
@@ -269,7 +277,7 @@ def describe() -> dict[str, str]:
     """What the engine finds on this machine, in words, for `bpjit info`."""
     width, launch = tile.PANEL_MAX // tile.VECTORS, launch_seconds()  # which makes Numba pick its threading layer
     return {
-        "CPU": _cpu_name(),
+        "CPU": cpu_name(),
         "compiled for": numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1],
         "vectors": f"{width} float32 or {width // 2} float64, tiles of {tile.LARGE} × {tile.VECTORS} vectors",
         "CPUs to use": f"{available_cpus()} of {os.cpu_count()}",
@@ -292,7 +300,7 @@ def describe_step(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | N
     }
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     for line in _read("/proc/cpuinfo").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
