@@ -54,11 +54,11 @@ class Run:
     def steps_per_epoch(self) -> int:
         return -(-len(self.data.X) // self.batch_size)
 
-    def steps_now(self, position: Position) -> int:
-        """How many steps the next compiled call makes."""
+    def steps_now(self, position: Position, share: float) -> int:
+        """How many steps the next compiled call makes, which is to last a share of what a call may."""
         left = (self.target - position.epoch if self.free else 1) * self.steps_per_epoch - position.step
         to_checkpoint = self.every - position.updates % self.every
-        return int(min(self.steps, left, to_checkpoint, self.last_update - position.updates))
+        return max(1, int(min(self.steps * share, left, to_checkpoint, self.last_update - position.updates)))
 
     @cached_property
     def fingerprint(self) -> int:

@@ -83,6 +83,7 @@ class Trainer:
         self._changes = 0
         self._good_updates = 0
         self._order = np.zeros(0, np.intp)
+        self._pace: Pace | None = None
         self._fingerprint: int | None = None  # of the data, while an epoch is unfinished
         self._optimizer: Optimizer = optimizers.Adam()
         self._moments = net._model.moments(self._optimizer.moments)
@@ -244,7 +245,10 @@ class Trainer:
     def _compile(self, run: Run) -> None:
         before = jit.seconds_compiling()
         plan = self.net._plan(run.batch_size, self.threads, training=True)
-        run.pace = Pace(plan)
+        if self._pace is None or self._pace.plan != plan:
+            self._pace = Pace(plan)
+        self._pace.begin()
+        run.pace = self._pace
         asking = None if run.watched is None else self.net._plan_for(run.watched, self.threads)
         self.net._model.compile(self.optimizer, run.batch_size, plan, asking)
         self.history.compile_seconds += jit.seconds_compiling() - before
@@ -281,10 +285,10 @@ class Trainer:
         position = self._position
         if run.orders is not None and position.step == 0:
             self._order[:] = run.orders[position.epoch]
-        count = run.steps_now(position)
+        plan, look = run.pace.next()
+        count = run.steps_now(position, Pace.LOOK / self._call_seconds if look else 1.0)
         losses = np.empty(count)
         started = time.perf_counter()
-        plan = run.pace.now
         done = self.net._model.train(
             run.state, self.optimizer, run.data, self._place(run), losses, plan, draw=self.shuffle is True
         )

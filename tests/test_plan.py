@@ -232,7 +232,7 @@ def test_cores_idle_only_where_no_partition_is_much_faster(machine, monkeypatch,
 def test_a_plan_of_one_thread_is_not_measured():
     pace = plan.Pace(plan.Plan(1, 4, "alone"))
     for _ in range(200):
-        assert pace.now == pace.plan
+        assert pace.next() == (pace.plan, False)
         pace.took(1, 10, 1.0)
     assert pace.result() == pace.plan
 
@@ -241,7 +241,7 @@ def test_a_plan_of_one_thread_is_not_measured():
 def test_the_faster_number_of_threads_is_kept_and_the_other_looked_at_now_and_then(alone, shared, better):
     pace, taken = plan.Pace(plan.Plan(4, 4, "work")), []
     for _ in range(500):
-        taken.append(pace.now.threads)
+        taken.append(pace.next()[0].threads)
         pace.took(taken[-1], 5, 5 * (alone if taken[-1] == 1 else shared))
     assert set(taken) == {1, 4}
     assert taken.count(better) >= 0.95 * len(taken)
@@ -257,7 +257,7 @@ def test_the_pace_follows_a_machine_that_changes():
     pace = plan.Pace(plan.Plan(2, 4, "work"))
     for busy in (False, True, False):
         for _ in range(300):
-            threads = pace.now.threads
+            threads = pace.next()[0].threads
             pace.took(threads, 1, 0.01 if threads == 1 else 0.1 if busy else 0.005)
         assert pace.result().threads == (1 if busy else 2)
 
@@ -265,7 +265,7 @@ def test_the_pace_follows_a_machine_that_changes():
 def test_measurements_that_are_too_short_do_not_count():
     pace = plan.Pace(plan.Plan(2, 4, "work"))
     for _ in range(10):
-        assert pace.now.threads == 2
+        assert pace.next()[0].threads == 2
         pace.took(2, 1, 0.9 * plan.Pace.LEAST)
     assert pace.result() == pace.plan
 
@@ -274,14 +274,29 @@ def test_measurements_that_are_too_short_do_not_count():
 def test_the_first_call_of_a_number_of_threads_does_not_count(cold):
     """Threads that are yet to wake made it 1.9 ms where the next ones took 0.08: short fits fell back to one thread."""
     pace, calls = plan.Pace(plan.Plan(2, 4, "work", by_layer=True)), {1: 0, 2: 0}
-    for _ in range(6):
-        threads = pace.now.threads
+    for _ in range(4):
+        threads = pace.next()[0].threads
         calls[threads] += 1
         warm = 8e-5 if threads != cold else 6e-5  # what is slow at first is the faster one in the end
         first = calls[threads] == 1 and threads == cold
         pace.took(threads, 10, 10 * (1.9e-3 if first else warm))
     assert pace.result().threads == cold
-    assert pace.now == (pace.alone if cold == 1 else pace.plan)
+    assert pace.next() == (pace.alone if cold == 1 else pace.plan, False)
+
+
+def test_looks_are_few_and_what_one_fit_found_holds_for_the_next():
+    pace = plan.Pace(plan.Plan(2, 4, "work"))
+    looks = []
+    for call in range(400):
+        if call % 40 == 0:
+            pace.begin()  # the next fit
+        chosen, look = pace.next()
+        looks.append(look)
+        assert look or chosen == pace.plan
+        slow = call % 40 == 0  # the first call of a fit says nothing
+        pace.took(chosen.threads, 1, 1.0 if slow else 0.01 if chosen.threads == 1 else 0.005)
+    assert looks[:4] == [True] * 4
+    assert 10 <= sum(looks) <= 20
 
 
 # What the machine offers

@@ -138,30 +138,37 @@ class Pace:
 
     LEAST = 5e-4
     """Seconds that a measurement must last."""
+    LOOK = 1e-2
+    """Seconds that a look should last."""
     AGAIN = 50
-    """Calls between two looks at the slower one."""
+    """Calls between two looks at the slower one, in the end; fewer at first, when one disturbance could mislead."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.alone = plan, Plan(1, plan.piece, "one thread was faster")
         self._begun: set[int] = set()
         self._seconds: dict[int, float] = {}
-        self._calls = 0
+        self._calls, self._again = 0, 1
 
-    @property
-    def now(self) -> Plan:
-        """The plan of the next call."""
+    def begin(self) -> None:
+        """Tells that a fit begins: the first call of a number of threads wakes them, and finds nothing in any cache."""
+        self._begun.clear()
+
+    def next(self) -> tuple[Plan, bool]:
+        """The plan of the next call, and whether that is only a look."""
         if self.plan.threads == 1:
-            return self.plan
+            return self.plan, False
         for plan in (self.plan, self.alone):
             if plan.threads not in self._seconds:
-                return plan
+                return plan, True
+        faster, slower = sorted((self.plan, self.alone), key=lambda plan: self._seconds[plan.threads])
         self._calls += 1
-        choose = max if self._calls % self.AGAIN == 0 else min
-        return self.plan if choose(self._seconds, key=self._seconds.__getitem__) > 1 else self.alone
+        if self._calls <= self._again:
+            return faster, False
+        self._calls, self._again = 0, min(2 * self._again, self.AGAIN)
+        return slower, True
 
     def took(self, threads: int, steps: int, seconds: float) -> None:
         """Tells that so many steps on so many threads took so many seconds."""
-        # The first call of a number of threads wakes them, and finds nothing in any cache.
         if seconds >= self.LEAST and threads in self._begun:
             self._seconds[threads] = seconds / steps
         self._begun.add(threads)
