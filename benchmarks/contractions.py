@@ -37,11 +37,11 @@ class Kernel:
         self.theta[:], self.work[:] = rng.standard_normal(self.theta.size), rng.standard_normal(self.work.size)
 
     def forward(self, times: int) -> np.ndarray:
-        forward_kernel(forward.forward.address(DTYPE), self.layers, self.theta, self.work, times)
+        layer_kernel(forward.forward.address(DTYPE), self.layers, 2, self.theta, self.work, times)
         return self.work
 
     def recursion(self, times: int) -> np.ndarray:
-        recursion_kernel(backward.backward.address(DTYPE), self.layers, self.theta, self.work, times)
+        layer_kernel(backward.backward.address(DTYPE), self.layers, 1, self.theta, self.work, times)
         return self.work
 
     def gradient(self, times: int) -> np.ndarray:
@@ -52,17 +52,10 @@ class Kernel:
 
 
 @numba.njit(**jit.OPTIONS)
-def forward_kernel(kernel, layers, theta, work, times):
+def layer_kernel(kernel, layers, l, theta, work, times):
     for _ in range(times):
-        for s in range(0, layers[2].blocks, PIECE):
-            call(kernel, layers, 2, theta, work, 0, layers[2].panels, s, min(s + PIECE, layers[2].blocks))
-
-
-@numba.njit(**jit.OPTIONS)
-def recursion_kernel(kernel, layers, theta, work, times):
-    for _ in range(times):
-        for s in range(0, layers[1].blocks, PIECE):
-            call(kernel, layers, 1, theta, work, 0, layers[1].panels, s, min(s + PIECE, layers[1].blocks))
+        for s in range(0, layers[l].blocks, PIECE):
+            call(kernel, layers, l, theta, work, 0, layers[l].panels, s, min(s + PIECE, layers[l].blocks))
 
 
 @numba.njit(**jit.OPTIONS)
