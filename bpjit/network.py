@@ -9,7 +9,8 @@ import numpy as np
 
 from . import initializers, validation
 from .engine import plan
-from .engine.activations import ACTIVATIONS
+from .engine.activations import ACTIVATIONS, Activation
+from .engine.entry import find
 from .engine.epoch import Data
 from .engine.losses import LOSSES
 from .engine.model import Model
@@ -62,17 +63,19 @@ class Network:
     ) -> None:
         self.dtype = validation.float_dtype(dtype)
         self.sizes = validation.layer_sizes(sizes, self.dtype.itemsize)
-        self.loss_name = validation.choice(loss, LOSSES, "loss")
-        self.output = LOSSES[loss].output if output is None else validation.choice(output, ACTIVATIONS, "output")
-        self.activations = _hidden_names(activation, len(self.sizes) - 2)
+        cost = find(LOSSES, loss, "loss")
+        last = find(ACTIVATIONS, cost.output if output is None else output, "output")
+        entries = *_hidden_activations(activation, len(self.sizes) - 2), last
+        self.loss_name, self.output = cost.text, last.text
+        self.activations = tuple(entry.text for entry in entries[:-1])
         self.bias = validation.switch(bias, "bias")
         init = validation.choice(init, ("auto", *initializers.INITIALIZERS), "init")
         self.seed = validation.seed(seed)
         self.history: History | None = None
         self._model = Model(self.sizes, (*self.activations, self.output), self.loss_name, self.dtype, self.bias)
         rng = np.random.default_rng(self.seed)
-        for l, name in enumerate((*self.activations, self.output), start=1):
-            draw = initializers.INITIALIZERS[ACTIVATIONS[name].initializer if init == "auto" else init]
+        for l, entry in enumerate(entries, start=1):
+            draw = initializers.INITIALIZERS[entry.initializer if init == "auto" else init]
             W = draw(rng, self.sizes[l - 1], self.sizes[l])
             self._model.layout.write(self._model.theta, l, W, np.zeros(self.sizes[l]))
 
@@ -303,12 +306,12 @@ class Network:
         self.history = state["history"]
 
 
-def _hidden_names(activation: str | Sequence[str], hidden: int) -> tuple[str, ...]:
-    known = [name for name, entry in ACTIVATIONS.items() if not entry.output_only]
+def _hidden_activations(activation: str | Sequence[str], hidden: int) -> tuple[Activation, ...]:
+    known = {name: entry for name, entry in ACTIVATIONS.items() if not entry.output_only}
     if isinstance(activation, str):
-        return (validation.choice(activation, known, "activation"),) * hidden
+        return (find(known, activation, "activation"),) * hidden
     if not isinstance(activation, list | tuple):
         raise TypeError(f"activation must be a name or a list of names, one a hidden layer, not {activation!r}")
     if len(activation) != hidden:
         raise ValueError(f"activation has {len(activation)} names for {hidden} hidden layers: give one a layer")
-    return tuple(validation.choice(name, known, f"activation[{l}]") for l, name in enumerate(activation))
+    return tuple(find(known, name, f"activation[{l}]") for l, name in enumerate(activation))

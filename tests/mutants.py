@@ -64,10 +64,10 @@ MUTANTS = [
     *of("forward.py", "tile.rows_of(SMALL, b, i) if", no_bias="tile.zeros(SMALL, a) if"),
     *of(
         "forward.py",
-        "call(layer.sigma, of_block(z, s, i_first, i_end), of_block(a, s, i_first, i_end))",
+        "call(layer.sigma, z_s, a_s, layer.setting)",
         zeroed="a[s, i_first:i_end] = 0",
-        sign="call(layer.sigma, -of_block(z, s, i_first, i_end), of_block(a, s, i_first, i_end))",
-        dropped_last="call(layer.sigma, of_block(z, s, i_first, i_end - 1), of_block(a, s, i_first, i_end - 1))",
+        sign="call(layer.sigma, -z_s, a_s, layer.setting)",
+        dropped_last="call(layer.sigma, z_s[:-1], a_s[:-1], layer.setting)",
     ),
     *of(
         "forward.py",
@@ -119,7 +119,7 @@ MUTANTS = [
     *of("backward.py", "for i in range(n):", dropped_last="for i in range(n - 1):"),
     *of("backward.py", "pair, z_s, y_s, t_s", swapped="pair, z_s, t_s, y_s"),
     *of("backward.py", "cost_prime, y_s, t_s", swapped="cost_prime, t_s, y_s"),
-    *of("backward.py", "call(layer.sigma_prime, z_s, y_s, delta_s)", without_sigma_prime="pass"),
+    *of("backward.py", "call(layer.sigma_prime, z_s, y_s, delta_s, layer.setting)", without_sigma_prime="pass"),
     # E7
     *of(
         "backward.py",
@@ -154,11 +154,11 @@ MUTANTS = [
     *of("backward.py", "for p in range(p_first, p_end):", dropped_last="for p in range(p_first, max(p_end - 1, 1)):"),
     *of(
         "backward.py",
-        "call(layer.sigma_prime, z_s, a_s, delta_s)",
+        "call(layer.sigma_prime, z_s, a_s, delta_s, layer.setting)",
         zeroed="delta_s[:] = 0",
         sign="delta_s *= a_s * (a_s - 1)",
         without_sigma_prime="pass",
-        dropped_last="call(layer.sigma_prime, z_s[:-1], a_s[:-1], delta_s[:-1])",
+        dropped_last="call(layer.sigma_prime, z_s[:-1], a_s[:-1], delta_s[:-1], layer.setting)",
     ),
     *of(
         "backward.py",

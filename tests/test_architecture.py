@@ -18,7 +18,7 @@ PACKAGE = ROOT / "bpjit"
 # Lowest first: a module imports from its own floor or a lower one. A new module is given its floor here.
 FLOORS = [
     {"bpjit.derivation", "bpjit.validation", "bpjit.interrupts", "bpjit.engine", "bpjit.engine.jit"},
-    {"bpjit.engine.tile", "bpjit.engine.tile_plain", "bpjit.engine.layout", "bpjit.engine.elementwise"},
+    {f"bpjit.engine.{name}" for name in ("tile", "tile_plain", "layout", "elementwise", "entry")},
     {"bpjit.engine.activations", "bpjit.engine.losses", "bpjit.engine.optimizers"},
     {"bpjit.engine.batch", "bpjit.engine.forward", "bpjit.engine.backward", "bpjit.engine.gradient"},
     {"bpjit.engine.epoch", "bpjit.engine.model", "bpjit.engine.plan"},

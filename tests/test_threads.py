@@ -59,7 +59,7 @@ PLACES, MOST = [row.ctypes.data for row in SEEN], SEEN.shape[1]
 OF_SIGMA, OF_UPDATE = PLACES
 
 
-def sigma(z, a):
+def sigma(z, a, setting):
     numba.carray(pointer(OF_SIGMA), (MOST,), np.int64)[gettid()] += 1
     for i in range(z.shape[0]):
         for s in range(z.shape[1]):
@@ -73,7 +73,7 @@ def update(theta, moments, start, gradient, coefficients):
 
 
 activations.ACTIVATIONS["relu"] = dataclasses.replace(
-    activations.ACTIVATIONS["relu"], sigma=watched((jit.matrix, jit.matrix), sigma)
+    activations.ACTIVATIONS["relu"], sigma=watched((jit.matrix, jit.matrix, jit.NUMBER), sigma)
 )
 
 

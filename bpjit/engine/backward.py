@@ -30,11 +30,11 @@ def output_delta(layers, work, cost, costs, s_first, s_end, samples):
         for q in range(C.size):
             C[q] = 0.0
         if cost[0].pair != 0:
-            call(cost[0].pair, z_s, y_s, t_s, delta_s, C)
+            call(cost[0].pair, z_s, y_s, t_s, delta_s, C, cost[0].setting)
         else:
-            call(cost[0].cost, y_s, t_s, C)
-            call(cost[0].cost_prime, y_s, t_s, delta_s)  # dC_s/dy_i
-            call(layer.sigma_prime, z_s, y_s, delta_s)
+            call(cost[0].cost, y_s, t_s, C, cost[0].setting)
+            call(cost[0].cost_prime, y_s, t_s, delta_s, cost[0].setting)  # dC_s/dy_i
+            call(layer.sigma_prime, z_s, y_s, delta_s, layer.setting)
         for i in range(n):
             for q in range(tile.width(delta)):
                 delta_s[i, q] *= share  # E6: delta_i = (1/S) sigma'(z_i) dC_s/dy_i
@@ -74,7 +74,7 @@ def times_sigma_prime(layer, work, delta, j_first, j_end, s_first, s_end):
     for s in range(s_first, s_end):
         z_s, a_s = of_block(z, s, j_first, j_end), of_block(a, s, j_first, j_end)
         delta_s = of_block(delta, s, j_first, j_end)
-        call(layer.sigma_prime, z_s, a_s, delta_s)  # E7: delta_j = sigma'(z_j) (sum over i of w_ij delta_i)
+        call(layer.sigma_prime, z_s, a_s, delta_s, layer.setting)  # E7: delta_j = sigma'(z_j) (sum of w_ij delta_i)
 
 
 @jit.inline

@@ -85,7 +85,8 @@ def activate(layer, work, i_first, i_end, s_first, s_end):
     """E2 for the units i_first .. i_end - 1."""
     z, a = layout.z(work, layer), layout.a(work, layer)
     for s in range(s_first, s_end):
-        call(layer.sigma, of_block(z, s, i_first, i_end), of_block(a, s, i_first, i_end))  # E2: a_i = sigma(z_i)
+        z_s, a_s = of_block(z, s, i_first, i_end), of_block(a, s, i_first, i_end)
+        call(layer.sigma, z_s, a_s, layer.setting)  # E2: a_i = sigma(z_i)
 
 
 @jit.inline

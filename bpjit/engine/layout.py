@@ -49,7 +49,8 @@ LAYER = np.dtype(
             "panel",
             "has_bias",
         )
-    ],
+    ]
+    + [("setting", np.float64)],  # of the activation
     align=True,
 )
 

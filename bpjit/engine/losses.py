@@ -1,7 +1,7 @@
 """The table of losses: C_s of E3 and dC_s/dy of E6, and the pairs that compute both stably from z.
 
 A kernel works on one block: arrays (n_L, PANEL) in which samples lie side by side, and `cost` (PANEL,) in float64, to
-which it adds the terms of C_s.
+which it adds the terms of C_s. Its last argument is the value of the loss's setting.
 """
 
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from numba import types
 
 from . import jit
 from .elementwise import exp, log, log1p
-from .jit import Kernel, inline, like, matrix
+from .entry import Entry, Setting
+from .jit import NUMBER, Kernel, inline, like, matrix
 from .tile import PANEL_MAX
 
 COSTS = types.Array(types.float64, 1, "C")
 
 
-COST = np.dtype([(name, np.intp) for name in ("pair", "cost", "cost_prime")], align=True)
+COST = np.dtype([*((name, np.intp) for name in ("pair", "cost", "cost_prime")), ("setting", np.float64)], align=True)
 """Addresses of the kernels of a loss, as `output_delta` calls them; pair is 0 where there is no stable pair."""
 
 
-@dataclass(frozen=True)
-class Loss:
+@dataclass(frozen=True, kw_only=True)
+class Loss(Entry):
     """One entry of the table."""
 
-    name: str
     output: str
     """The output activation that goes with it unless the user says otherwise."""
     cost: Kernel
-    """cost(y, t, cost): cost_s += C_s."""
+    """cost(y, t, cost, setting): cost_s += C_s."""
     cost_prime: Kernel
-    """cost_prime(y, t, g): g_i = dC_s/dy_i."""
+    """cost_prime(y, t, g, setting): g_i = dC_s/dy_i."""
     targets: str = "any"
     """"distribution": labels, or rows that sum to 1; "unit": numbers from 0 to 1; "any": any numbers."""
 
@@ -39,28 +39,39 @@ class Loss:
 LOSSES: dict[str, Loss] = {}
 
 PAIRS: dict[tuple[str, str], Kernel] = {}
-"""(output activation, loss) -> pair(z, y, t, delta, cost): delta_i = dC_s/dz_i, cost_s += C_s; stable at extreme z."""
+"""(output activation, loss) -> pair(z, y, t, delta, cost, setting): delta_i = dC_s/dz_i and cost_s += C_s, stably."""
 
 
-def termwise(name: str, output: str, term, term_prime, **properties) -> Loss:
-    """A loss that is a sum over the outputs, from term(y, t) and term_prime(y, t), its derivative by y."""
+def termwise(name: str, output: str, term, term_prime, setting: Setting | None = None, **properties) -> Loss:
+    """A loss that is a sum over the outputs, from term(y, t) and term_prime(y, t), its derivative by y.
+
+    With a setting, whose value c has the type of y, they are term(y, t, c) and term_prime(y, t, c).
+    """
     term_of, term_prime_of = inline(term), inline(term_prime)
+    if setting is None:
+        term_of, term_prime_of = _without_setting(term_of), _without_setting(term_prime_of)
 
-    def cost(y, t, cost):
+    def cost(y, t, cost, setting):
+        c = like(y[0, 0], setting)
         for i in range(y.shape[0]):
             for s in range(min(y.shape[1], PANEL_MAX)):
-                cost[s] += term_of(y[i, s], t[i, s])
+                cost[s] += term_of(y[i, s], t[i, s], c)
 
-    def cost_prime(y, t, g):
+    def cost_prime(y, t, g, setting):
+        c = like(y[0, 0], setting)
         for i in range(y.shape[0]):
             for s in range(min(y.shape[1], PANEL_MAX)):
-                g[i, s] = term_prime_of(y[i, s], t[i, s])
+                g[i, s] = term_prime_of(y[i, s], t[i, s], c)
 
     kernels = (
-        jit.kernel(matrix, matrix, COSTS, name=f"losses.{name}")(cost),
-        jit.kernel(matrix, matrix, matrix, name=f"losses.{name}_prime")(cost_prime),
+        jit.kernel(matrix, matrix, COSTS, NUMBER, name=f"losses.{name}")(cost),
+        jit.kernel(matrix, matrix, matrix, NUMBER, name=f"losses.{name}_prime")(cost_prime),
     )
-    return Loss(name, output, *kernels, **properties)
+    return Loss(name=name, output=output, setting=setting, cost=kernels[0], cost_prime=kernels[1], **properties)
+
+
+def _without_setting(function):
+    return inline(lambda y, t, c: function(y, t))
 
 
 def squared_error(y, t):
@@ -97,8 +108,8 @@ def binary_cross_entropy_prime(y, t):
     return (one - t) / smallest(one - y) - t / smallest(y)
 
 
-@jit.kernel(matrix, matrix, matrix, matrix, COSTS)
-def softmax_cross_entropy(z, y, t, delta, cost):
+@jit.kernel(matrix, matrix, matrix, matrix, COSTS, NUMBER)
+def softmax_cross_entropy(z, y, t, delta, cost, setting):
     """C_s = sum over i of t_i (log sum over m of exp(z_m) - z_i); dC_s/dz_i = y_i sum over m of t_m - t_i."""
     n, samples = z.shape[0], min(z.shape[1], PANEL_MAX)
     greatest, largest, weight = jit.scratch(PANEL_MAX, z), jit.scratch(PANEL_MAX, z), jit.scratch(PANEL_MAX, z)
@@ -122,8 +133,8 @@ def softmax_cross_entropy(z, y, t, delta, cost):
             delta[i, s] = y[i, s] * weight[s] - t[i, s]
 
 
-@jit.kernel(matrix, matrix, matrix, matrix, COSTS)
-def sigmoid_binary_cross_entropy(z, y, t, delta, cost):
+@jit.kernel(matrix, matrix, matrix, matrix, COSTS, NUMBER)
+def sigmoid_binary_cross_entropy(z, y, t, delta, cost, setting):
     """C_s = sum over i of log(1 + exp(z_i)) - t_i z_i; dC_s/dz_i = y_i - t_i."""
     for i in range(z.shape[0]):
         for s in range(min(z.shape[1], PANEL_MAX)):
@@ -143,12 +154,13 @@ PAIRS["softmax", "cross_entropy"] = softmax_cross_entropy
 PAIRS["sigmoid", "binary_cross_entropy"] = sigmoid_binary_cross_entropy
 
 
-def addresses(loss: str, output: str, dtype) -> np.ndarray:
+def addresses(loss: Loss, output: str, dtype) -> np.ndarray:
     """The record of COST for a loss after an output activation."""
     record = np.zeros(1, COST).view(np.recarray)
-    if (output, loss) in PAIRS:
-        record[0].pair = PAIRS[output, loss].address(dtype)
+    record[0].setting = loss.value
+    if (output, loss.name) in PAIRS:
+        record[0].pair = PAIRS[output, loss.name].address(dtype)
     else:
-        record[0].cost = LOSSES[loss].cost.address(dtype)
-        record[0].cost_prime = LOSSES[loss].cost_prime.address(dtype)
+        record[0].cost = loss.cost.address(dtype)
+        record[0].cost_prime = loss.cost_prime.address(dtype)
     return record

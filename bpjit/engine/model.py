@@ -11,6 +11,7 @@ from . import epoch, jit, losses
 from .activations import ACTIVATIONS
 from .backward import backward, backward_few, output_delta
 from .batch import gather, gather_targets, scatter_outputs, shuffle
+from .entry import find
 from .epoch import Data, Network, Place, State
 from .forward import FEW, forward, forward_few
 from .gradient import CHUNK, combine, gradient, partial_gradient, store
@@ -26,8 +27,10 @@ class Model:
     """theta and all that runs on it; the arithmetic itself is in the kernels, which hold no state."""
 
     def __init__(self, sizes: tuple[int, ...], activations: tuple[str, ...], loss: str, dtype: np.dtype, bias: bool):
-        """activations: the names for layers 1 .. L."""
-        self.sizes, self.activations, self.loss, self.dtype, self.bias = sizes, activations, loss, dtype, bias
+        """activations: as users write them, for layers 1 .. L."""
+        self.sizes, self.dtype, self.bias = sizes, dtype, bias
+        self.activations = [find(ACTIVATIONS, text, "activations") for text in activations]
+        self.loss = find(losses.LOSSES, loss, "loss")
         self.layout = Layout.of(sizes, dtype, 1, bias)
         self.theta = aligned(self.layout.theta_size, dtype)
         self.changes = 0
@@ -150,13 +153,13 @@ class Model:
 
     def _make_workspace(self, capacity: int) -> Network:
         L = len(self.activations)  # whose z the loss looks at
-        needs_z = [l for l, name in enumerate(self.activations, start=1) if l == L or ACTIVATIONS[name].needs_z]
+        needs_z = [l for l, entry in enumerate(self.activations, start=1) if l == L or entry.needs_z]
         layout = Layout.of(self.sizes, self.dtype, capacity, self.bias, needs_z)
-        for l, name in enumerate(self.activations, start=1):
-            layout.layers[l].sigma = ACTIVATIONS[name].sigma.address(self.dtype)
-            if l < L or (name, self.loss) not in losses.PAIRS:
-                layout.layers[l].sigma_prime = ACTIVATIONS[name].sigma_prime.address(self.dtype)
-        cost = losses.addresses(self.loss, self.activations[-1], self.dtype)
+        for l, entry in enumerate(self.activations, start=1):
+            layout.layers[l].sigma, layout.layers[l].setting = entry.sigma.address(self.dtype), entry.value
+            if l < L or (entry.name, self.loss.name) not in losses.PAIRS:
+                layout.layers[l].sigma_prime = entry.sigma_prime.address(self.dtype)
+        cost = losses.addresses(self.loss, self.activations[-1].name, self.dtype)
         work, costs = aligned(layout.work_size, self.dtype), np.zeros(layout.blocks * layout.layers[0].panel)
         return Network(layout.layers, layout.tasks, cost, work, costs)
 
