@@ -131,7 +131,7 @@ class Network:
             y = self._model.answer(X, self._plan) if X.shape[1] == self.sizes[0] else None
             if y is not None:
                 return y
-        return self._predict(self._data(X))
+        return self._predict(self._data(X, finite=False))  # the compiled code sees what is not
 
     def classify(self, X: Any) -> np.ndarray:
         """Class labels (S,) for the rows of X: the most probable class; with one output, whether y reaches 1/2;
@@ -147,7 +147,8 @@ class Network:
         y = np.empty((len(data.X), self.sizes[-1]), self.dtype)
         batch_size = min(len(y), PREDICT_BATCH)
         for part in self._parts(data._replace(y=y)):
-            self._model.predict(part, batch_size, self._plan(batch_size, threads))
+            if not self._model.predict(part, batch_size, self._plan(batch_size, threads)):
+                self._features(data.X)  # raises ValueError, and says where
         return y
 
     def _labels(self, y: np.ndarray) -> np.ndarray:
@@ -239,12 +240,12 @@ class Network:
     def _is_classifier(self) -> bool:
         return self.loss_name in ("cross_entropy", "binary_cross_entropy")
 
-    def _features(self, X: Any, name: str = "X") -> np.ndarray:
-        return validation.features(X, dtype=self.dtype, columns=self.sizes[0], name=name)
+    def _features(self, X: Any, name: str = "X", finite: bool = True) -> np.ndarray:
+        return validation.features(X, dtype=self.dtype, columns=self.sizes[0], name=name, finite=finite)
 
-    def _data(self, X: Any, t: Any = None, names: tuple[str, str] = ("X", "t")) -> Data:
-        """X and t as the engine takes them, checked."""
-        X = self._features(X, names[0])
+    def _data(self, X: Any, t: Any = None, names: tuple[str, str] = ("X", "t"), finite: bool = True) -> Data:
+        """X and t as the engine takes them, checked; finite: whether for numbers that are not finite too."""
+        X = self._features(X, names[0], finite)
         labels, targets = np.zeros(0, np.intp), np.zeros((0, self.sizes[-1]), self.dtype)
         if t is not None:
             t = validation.targets(

@@ -35,10 +35,13 @@ _NOT_NUMBERS = {
 # Samples and targets
 
 
-def features(X: Any, *, dtype: np.dtype, columns: int | None = None, name: str = "X") -> np.ndarray:
+def features(
+    X: Any, *, dtype: np.dtype, columns: int | None = None, name: str = "X", finite: bool = True
+) -> np.ndarray:
     """X as finite numbers, shape (S, columns), C-contiguous, aligned and native, of dtype float32 or float64.
 
-    An array that is all this comes back as it is; the test for finiteness then allocates nothing of its size.
+    An array that is all this comes back as it is; the test for finiteness then allocates nothing of its size, and is
+    left out with finite=False.
     Raises TypeError for what is not an array of real numbers; ValueError for a wrong shape, no rows, no
     columns, NaN, infinity, or a number too large for dtype.
 
@@ -64,7 +67,7 @@ def features(X: Any, *, dtype: np.dtype, columns: int | None = None, name: str =
         raise ValueError(f"{name} has {lacking} (shape {A.shape}): give at least one sample and one feature")
     if columns is not None and A.shape[1] != columns:
         raise ValueError(f"{name} has {A.shape[1]} columns, but the network has {columns} inputs")
-    return _finite(A, dtype, name)
+    return A if not finite and _is_ready(A, dtype) else _finite(A, dtype, name)
 
 
 def targets(t: Any, *, loss: str, outputs: int, samples: int, dtype: np.dtype, name: str = "t") -> np.ndarray:
@@ -376,7 +379,7 @@ def _from_objects(A: np.ndarray, name: str) -> np.ndarray:
 def _finite(A: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     """A as C-contiguous, aligned, native finite numbers of dtype; A itself if it is that."""
     out = A
-    if not (A.dtype == dtype and A.flags.c_contiguous and A.flags.aligned):
+    if not _is_ready(A, dtype):
         with np.errstate(all="ignore"):
             out = A.astype(dtype, order="C")
     bad = _first_not_finite(out)
@@ -388,6 +391,10 @@ def _finite(A: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
         wider = "" if dtype == np.float64 else ", or use dtype='float64'"
         raise ValueError(f"{name} holds {value}{_at(place)}, which overflows {dtype}: scale {name}{wider}")
     raise ValueError(f"{name} holds {value}{_at(place)}: remove or fill what is missing or infinite")
+
+
+def _is_ready(A: np.ndarray, dtype: np.dtype) -> bool:
+    return bool(A.dtype == dtype and A.flags.c_contiguous and A.flags.aligned)
 
 
 def _first_not_finite(A: np.ndarray) -> int | None:

@@ -230,7 +230,7 @@ MUTANTS = [
     ),
     # the way in and out
     *of("batch.py", "last, side = first + samples - 1,", dropped_last="last, side = first + samples - 2,"),
-    *of("batch.py", "tile.gather(X, order, sample, last, j, x[s], q)", zeroed="x[s, j : j + side, q : q + side] = 0"),
+    *of("batch.py", "tile.gather(X, rows, j, x[s], q)", zeroed="x[s, j : j + side, q : q + side] = 0"),
     *of("batch.py", "for j in range(whole, layer.units):", dropped_last="for j in range(whole, layer.units - 1):"),
     *of("batch.py", "t[s, i, q] = targets[row, i]", transposed="t[s, i, q] = targets[row, layer.units - 1 - i]"),
     *of("layout.py", "for p in range(layers[l].panels)", dropped_last="for p in range(max(1, layers[l].panels - 1))"),

@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 import re
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from runs import bits, classes
 import bpjit
 from bpjit import network
 from bpjit.engine import plan
+from bpjit.network import PREDICT_BATCH
 
 LOSSES = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "squared_error": "identity"}
 
@@ -663,3 +665,19 @@ def test_fit_takes_the_seed_of_the_network():
         assert net.history is history
         hashes.append(bits(net))
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("inputs", [1, 3, 70])
+def test_predict_sees_every_number_that_is_not_finite(inputs, dtype):
+    """The compiled code looks for them, while it reads X: in any place of few rows, and of more than a mini-batch."""
+    net = bpjit.Network([inputs, 2], loss="squared_error", dtype=dtype, seed=0)
+    for rows in (1, 5, PREDICT_BATCH + 3):
+        X = np.full((rows, inputs), np.finfo(dtype).max, dtype)
+        X[::2] *= -1
+        assert net.predict(X).shape == (rows, 2)
+        for value, row, column in product((math.nan, math.inf, -math.inf), {0, rows - 1}, {0, inputs // 2, inputs - 1}):
+            bad = X.copy()
+            bad[row, column] = value
+            with pytest.raises(ValueError, match=f"X holds {value} at row {row}, column {column}"):
+                net.predict(bad)

@@ -129,12 +129,13 @@ def test_the_pieces_are_smaller_only_for_threads(machine, batch_size):
     assert len(alone) == 1
 
 
-def test_finer_pieces_where_there_are_more_cpus_than_coarse_ones(machine):
+@pytest.mark.parametrize(("blocks", "piece"), [(8, 1), (32, 4), (64, 8), (80, 5), (20, 3), (21, 3)])
+def test_all_threads_get_as_many_pieces(machine, blocks, piece):
     machine(cpus=8)
-    batch_size = plan.PIECE * plan.PIECES * tile.panel(np.float32)  # as many blocks as 8 threads can share evenly
+    batch_size = blocks * tile.panel(np.float32)
     assert plan.choose((4000, 2), batch_size, np.float32, 1).piece == plan.PIECE
-    chosen = plan.choose((4000, 2), batch_size, np.float32, training=False)
-    assert chosen.threads == 8 and chosen.piece < plan.PIECE
+    chosen = plan.choose((40_000, 2), batch_size, np.float32, training=False)
+    assert (chosen.threads, chosen.piece, chosen.by_layer) == (-(-blocks // piece) if blocks < 64 else 8, piece, False)
 
 
 # How the parts of a step fall to 64 cores
@@ -248,7 +249,7 @@ def test_the_faster_number_of_threads_is_kept_and_the_other_looked_at_now_and_th
     assert 5 - better in taken[100:]  # 1 or 4
     result = pace.result()
     assert result.threads == better
-    assert result.piece == 4
+    assert result.piece == (plan.PIECE if better == 1 else 4)
     if better == 1:
         assert result.reason == "measured a step: 1 ms on 1, 3 ms on 4 threads"
 

@@ -5,6 +5,8 @@ from numba import types
 
 from . import jit, layout, tile
 from .jit import INDEX, matrix, vector
+from .losses import COSTS
+from .tile import PANEL_MAX, SMALL, TILE_NUMBERS
 
 ORDER = types.Array(types.intp, 1, "C")
 
@@ -20,12 +22,16 @@ def gather(layers, work, X, order, first, samples, s_first, s_end):
     x = layout.a(work, layer)
     last, side = first + samples - 1, tile.lanes(x)
     whole = layer.units // side * side
+    rows, coming = jit.scratch(PANEL_MAX, order), jit.scratch(PANEL_MAX, order)
     for s in range(s_first, s_end):
         for q in range(0, layer.panel, side):
             sample = first + s * layer.panel + q
+            for k in range(side):
+                rows[k] = order[min(sample + k, last)]
+                coming[k] = order[min(sample + side + k, order.size - 1)]  # anywhere in memory
             for j in range(0, whole, side):
-                tile.prefetch_gather(X, order, sample + side, j)  # the next rows, anywhere in memory
-                tile.gather(X, order, sample, last, j, x[s], q)
+                tile.prefetch_gather(X, coming, j)
+                tile.gather(X, rows, j, x[s], q)
         for q in range(layer.panel):
             row = order[min(first + s * layer.panel + q, last)]
             for j in range(whole, layer.units):
@@ -51,15 +57,34 @@ def gather_targets(layers, work, labels, targets, order, first, samples, s_first
                     t[s, i, q] = targets[row, i]
 
 
-@jit.kernel(jit.records(layout.LAYER), vector, matrix, INDEX, INDEX, INDEX, INDEX)
-def scatter_outputs(layers, work, y, first, samples, s_first, s_end):
-    """Row first + s of y (S, n_L) = a^L of sample s of the mini-batch."""
+@jit.kernel(jit.records(layout.LAYER), vector, matrix, COSTS, INDEX, INDEX, INDEX, INDEX)
+def scatter_outputs(layers, work, y, costs, first, samples, s_first, s_end):
+    """Row first + s of y (S, n_L) = a^L of sample s of the mini-batch; its cost is 0, or NaN if its x is not finite."""
     layer = layers[layers.size - 1]
     a = layout.a(work, layer)
     for s in range(s_first, s_end):
+        times_zero(layout.a(work, layers[0])[s], layers[0].units, layout.block_costs(costs, layer, s))
         for q in range(min(layer.panel, samples - s * layer.panel)):
             for i in range(layer.units):
                 y[first + s * layer.panel + q, i] = a[s, i, q]
+
+
+@jit.inline
+def times_zero(x, units, sums):
+    """The sum over j of 0 x_j for each sample of a block."""
+    rows = jit.shaped(jit.scratch(TILE_NUMBERS, x), 0, SMALL, x.shape[1])
+    t = tile.zeros(SMALL, x)
+    tile.store(t, rows, 0)
+    whole = units // SMALL * SMALL
+    for j in range(0, whole, SMALL):
+        t = tile.add_products(t, x, j, rows, 0)
+    tile.store(t, rows, 0)
+    for q in range(x.shape[1]):
+        sums[q] = 0.0
+        for r in range(SMALL):
+            sums[q] += rows[r, q]
+        for j in range(whole, units):
+            sums[q] += 0.0 * x[j, q]
 
 
 @jit.kernel(ORDER, INDEX, INDEX)

@@ -144,7 +144,8 @@ def output(job, layers, theta, work, s_first, s_end):
         backward_blocks(job, layers, L, theta, work, 0, layers[L].panels, s_first, s_end)
     if job.scatter != 0:
         y = jit.at(job.y, work, job.output_count, layers[L].units)
-        call(job.scatter, layers, work, y, job.first, job.samples, s_first, s_end)
+        costs = jit.at(job.costs, np.float64, layers[0].blocks * layers[0].panel)
+        call(job.scatter, layers, work, y, costs, job.first, job.samples, s_first, s_end)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
@@ -299,7 +300,7 @@ def steps(address, like):
             call(job.layer_by_layer, jobs, theta, work)
         else:
             run(job.piece, pieces_of(job), jobs, theta, work)
-        losses[n] = mean(costs, job.samples) if job.output_delta != 0 else 0.0
+        losses[n] = mean(costs, job.samples)
         if not math.isfinite(losses[n]):
             job.done = n
             return 1

@@ -6,13 +6,12 @@ A tile holds z_i for LARGE or SMALL units i and one block of samples; the sum ov
 from . import jit, layout, tile
 from .jit import call
 from .layout import of_block
-from .tile import LARGE, PANEL_MAX, SMALL
+from .tile import LARGE, SMALL, TILE_NUMBERS
 
 INPUT_BLOCK = 128
 """Input units j summed at a time: their weights (one panel) and activations stay in the first-level cache."""
 FEW = 2 * SMALL
 """Samples of a mini-batch up to which `forward_few` is faster."""
-TILE_NUMBERS = SMALL * PANEL_MAX
 
 
 @jit.kernel(jit.records(layout.LAYER), jit.INDEX, jit.vector, jit.vector, jit.INDEX, jit.INDEX, jit.INDEX, jit.INDEX)

@@ -20,10 +20,8 @@ import numpy as np
 from . import epoch, gradient, jit, layout, tile
 from .jit import INDEX, call, vector
 
-PIECE = 4
+PIECE = 8
 """Blocks of samples in a piece, at most: they share the weights that the first-level cache holds."""
-PIECES = 4
-"""Pieces that a mini-batch is cut into, where it has that many blocks."""
 GAIN = 1.1
 """Threads, and finer cuts, must promise at least this: an estimate is not worth less."""
 LEAST = 10e-6
@@ -94,30 +92,35 @@ def regions(
 def choose(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | None = None, training: bool = True) -> Plan:
     """The plan for mini-batches of `batch_size` samples through layers of these sizes, on `limit` threads at most."""
     blocks = -(-batch_size // tile.panel(dtype))
-    piece = max(1, min(PIECE, blocks // PIECES))
     rate = _flops_per_second(dtype)
-    alone = sum(region.flops for region in regions(sizes, batch_size, dtype, training, piece, False, False)) / rate
+    alone = sum(region.flops for region in regions(sizes, batch_size, dtype, training, PIECE, False, False)) / rate
     if alone < LEAST:
-        return Plan(1, piece, f"a step is about {_duration(alone)} of work, too little to share")
+        return Plan(1, PIECE, f"a step is about {_duration(alone)} of work, too little to share")
     cpus = min(available_cpus(), numba.config.NUMBA_NUM_THREADS)
     most = min(cpus, limit or cpus)
     if most == 1:
-        return Plan(1, piece, "there is one CPU to use" if cpus == 1 else "it is the limit given")
+        return Plan(1, PIECE, "there is one CPU to use" if cpus == 1 else "it is the limit given")
     launch = launch_seconds()
-    best, seconds = None, alone / GAIN
-    for cut in _cuts(batch_size, piece, training):
-        parts = regions(sizes, batch_size, dtype, training, *cut)
-        for threads in range(2, most + 1):
+    best, finest, seconds = None, 0, alone / GAIN
+    for threads in range(2, most + 1):
+        for fineness, cut in enumerate(_cuts(batch_size, _even_piece(blocks, threads), training)):
+            parts = regions(sizes, batch_size, dtype, training, *cut)
             found = sum(region.seconds(threads, rate) for region in parts) + len(parts) * launch
-            if found < seconds * (1 if best is None or cut == best[1] else 1 / GAIN):
-                best, seconds = (threads, cut), found
+            if found < seconds * (1 if best is None or fineness <= finest else 1 / GAIN):
+                best, finest, seconds = (threads, cut), fineness, found
     work = f"a step is about {_duration(alone)} of work, a parallel region costs {_duration(launch)}"
     if best is None:
-        return Plan(1, piece, f"{work}: sharing would not pay")
+        return Plan(1, PIECE, f"{work}: sharing would not pay")
     threads, (piece, by_layer, in_chunks) = best
     how = "layer by layer" if by_layer else "in pieces of the mini-batch"
     reason = f"{work}; {cpus} CPUs, {how}" + (", the gradient in chunks of samples" if in_chunks else "")
     return Plan(threads, piece, reason + (f", {limit} threads allowed" if limit else ""), by_layer, in_chunks)
+
+
+def _even_piece(blocks: int, threads: int) -> int:
+    """Blocks in a piece, such that all threads get as many pieces."""
+    pieces_each = -(-blocks // (threads * PIECE))
+    return -(-blocks // (threads * pieces_each))
 
 
 def _cuts(batch_size: int, piece: int, training: bool) -> list[tuple[int, bool, bool]]:
@@ -144,7 +147,7 @@ class Pace:
     """Calls between two looks at the slower one, in the end; fewer at first, when one disturbance could mislead."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.alone = plan, Plan(1, plan.piece, "one thread was faster")
+        self.plan, self.alone = plan, Plan(1, PIECE, "one thread was faster")
         self._begun: set[int] = set()
         self._seconds: dict[int, float] = {}
         self._calls, self._again = 0, 1
@@ -178,7 +181,7 @@ class Pace:
         if len(self._seconds) < 2 or self._seconds[1] > self._seconds[self.plan.threads]:
             return self.plan
         per_step = ", ".join(f"{_duration(self._seconds[n])} on {n}" for n in sorted(self._seconds))
-        return Plan(1, self.plan.piece, f"measured a step: {per_step} threads")
+        return Plan(1, PIECE, f"measured a step: {per_step} threads")
 
 
 def _duration(seconds: float) -> str:

@@ -48,6 +48,8 @@ PANEL_MAX = VECTORS * VECTOR_BYTES // 4
 # Both leave no remainder where the number of rows is a multiple of ROW_STEP.
 LARGE = 8 if MANY_REGISTERS else 6
 SMALL = 4
+TILE_NUMBERS = SMALL * PANEL_MAX
+"""Room for a small tile."""
 ROW_STEP = 4 if MANY_REGISTERS else 2
 
 
@@ -359,26 +361,27 @@ def transpose(typingctx, x, rows, i, j, y, r, c):
 
 
 @_operation(tile_plain.gather)
-def gather(typingctx, x, order, s, last, j, y, c):
-    """y[j + q, c + k] = x[order[min(s + k, last)], j + q] for a square of `lanes` numbers a side."""
+def gather(typingctx, x, rows, j, y, c):
+    """y[j + q, c + k] = x[rows[k], j + q] for a square of `lanes` numbers a side."""
     tile = TileType(1, x.dtype)
 
     def codegen(context, builder, signature, args):
-        source = context.make_array(x)(context, builder, args[0])
-        numbers = _data(context, builder, order, args[1])
-        s, last, j = args[2:5]
-        columns = builder.extract_value(source.shape, 1)
-        square = []
-        for k in range(tile.lanes):
-            sample = _row(builder, s, k)
-            sample = builder.select(builder.icmp_signed("<", sample, last), sample, last)
-            row = builder.load(builder.gep(numbers, [sample]))
-            at = builder.gep(source.data, [builder.add(builder.mul(row, columns), j)])
-            square.append(_vector_at(builder, at, tile))
-        _store_square(builder, context, square, tile, y, args[5], j, args[6])
+        places = _places(context, builder, tile, x, rows, *args[:3])
+        square = [_vector_at(builder, place, tile) for place in places]
+        _store_square(builder, context, square, tile, y, args[3], *args[2::2])
         return context.get_dummy_value()
 
-    return types.void(x, order, types.intp, types.intp, types.intp, y, types.intp), codegen
+    return types.void(x, rows, types.intp, y, types.intp), codegen
+
+
+def _places(context, builder, tile, x, rows, x_value, rows_value, j):
+    """The addresses of x[rows[k], j] for k below `lanes`."""
+    source = context.make_array(x)(context, builder, x_value)
+    numbers = _data(context, builder, rows, rows_value)
+    columns = builder.extract_value(source.shape, 1)
+    for k in range(tile.lanes):
+        row = builder.load(builder.gep(numbers, [ir.Constant(INDEX, k)]))
+        yield builder.gep(source.data, [builder.add(builder.mul(row, columns), j)])
 
 
 def _ask(builder, address):
@@ -405,20 +408,13 @@ def prefetch(typingctx, x, i):
 
 
 @_operation(tile_plain.prefetch_gather)
-def prefetch_gather(typingctx, x, order, s, j):
-    """Asks the memory for x[order[s + k], j:], k below `lanes`, within order: a later `gather` need not wait."""
+def prefetch_gather(typingctx, x, rows, j):
+    """Asks the memory for x[rows[k], j:], k below `lanes`: a later `gather` need not wait."""
     tile = TileType(1, x.dtype)
 
     def codegen(context, builder, signature, args):
-        source = context.make_array(x)(context, builder, args[0])
-        numbers = context.make_array(order)(context, builder, args[1])
-        last = builder.sub(builder.extract_value(numbers.shape, 0), ir.Constant(INDEX, 1))
-        columns = builder.extract_value(source.shape, 1)
-        for k in range(tile.lanes):
-            sample = _row(builder, args[2], k)
-            sample = builder.select(builder.icmp_signed("<", sample, last), sample, last)
-            row = builder.load(builder.gep(numbers.data, [sample]))
-            _ask(builder, builder.gep(source.data, [builder.add(builder.mul(row, columns), args[3])]))
+        for place in _places(context, builder, tile, x, rows, *args):
+            _ask(builder, place)
         return context.get_dummy_value()
 
-    return types.void(x, order, types.intp, types.intp), codegen
+    return types.void(x, rows, types.intp), codegen
