@@ -112,6 +112,7 @@ ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {  # sigma(z), sigma'(z): of
     "tanh": (tanh_of, tanh_prime),
     "relu": (relu, relu_prime),
     "leaky_relu": (lambda z: z if z > 0.0 else 0.01 * z, lambda z: 1.0 if z > 0.0 else 0.01),
+    "exp": (lambda z: exp(z), lambda z: exp(z)),
     "softmax": (softmax, softmax_prime),
 }
 HIDDEN = [name for name in ACTIVATIONS if name != "softmax"]

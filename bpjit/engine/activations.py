@@ -149,12 +149,21 @@ def leaky_relu_prime(z, a, slope):
     return slope if z < like(z, 0.0) else like(z, 1.0)
 
 
+def exponential(z):
+    return exp(z)
+
+
+def exponential_prime(z, a):
+    return a
+
+
 for entry in (
     elementwise("identity", identity, identity_prime, needs_z=False),
     elementwise("sigmoid", sigmoid, sigmoid_prime, needs_z=False),
     elementwise("tanh", tanh, tanh_prime, needs_z=False),
     elementwise("relu", relu, relu_prime, needs_z=False, initializer="he_normal"),
     elementwise("leaky_relu", leaky_relu, leaky_relu_prime, Setting("slope", 0.01), initializer="he_normal"),
+    elementwise("exp", exponential, exponential_prime, needs_z=False),
     Activation(name="softmax", sigma=softmax, sigma_prime=softmax_prime, needs_z=False, output_only=True),
 ):
     ACTIVATIONS[entry.name] = entry
