@@ -39,9 +39,10 @@ class Network:
 
     sizes: (n_0, n_1, ..., n_L), units of the input and of each layer. activation: of the hidden layers, one name or one
     a layer ("relu", "tanh", "sigmoid", "identity"). output: activation of the last layer, also "softmax"; None takes
-    the one that goes with the loss. loss: "cross_entropy", "binary_cross_entropy" or "squared_error". dtype: "float32"
-    or "float64". bias: whether layers have one. init: "auto", "glorot_normal", "glorot_uniform", "he_normal",
-    "he_uniform" or "zeros"; drawn from seed (None: another each time).
+    the one that goes with the loss. loss: "cross_entropy", "binary_cross_entropy", "hinge", "squared_error",
+    "absolute_error", "huber", "log_cosh", "quantile", "poisson" or "cosine" (docs/losses.md defines them), with a
+    setting as in "huber(delta=0.5)". dtype: "float32" or "float64". bias: whether layers have one. init: "auto",
+    "glorot_normal", "glorot_uniform", "he_normal", "he_uniform" or "zeros"; drawn from seed (None: another each time).
 
     Raises ValueError for an unknown name or a size that is not possible, TypeError for another kind of value.
 
@@ -134,8 +135,8 @@ class Network:
         return self._predict(self._data(X, finite=False))  # the compiled code sees what is not
 
     def classify(self, X: Any) -> np.ndarray:
-        """Class labels (S,) for the rows of X: the most probable class; with one output, whether y reaches 1/2;
-        with several outputs of a binary cross-entropy, 0 or 1 for each, (S, n_L).
+        """Class labels (S,) for the rows of X: that of the greatest output; with one output 1 where y reaches 1/2
+        (0 for hinge), else 0; with several outputs of a binary cross-entropy 0 or 1 for each, (S, n_L).
 
         Raises ValueError where the loss is not that of a classifier.
         """
@@ -152,9 +153,9 @@ class Network:
         return y
 
     def _labels(self, y: np.ndarray) -> np.ndarray:
-        if self.loss_name == "cross_entropy" and self.sizes[-1] > 1:
+        if self._model.loss.classes == "one" and self.sizes[-1] > 1:
             return y.argmax(axis=1)
-        labels = (y >= 0.5).astype(np.int64)
+        labels = (y >= self._model.loss.threshold).astype(np.int64)
         return labels[:, 0] if self.sizes[-1] == 1 else labels
 
     def loss(self, X: Any, t: Any) -> float:
@@ -238,7 +239,7 @@ class Network:
 
     @property
     def _is_classifier(self) -> bool:
-        return self.loss_name in ("cross_entropy", "binary_cross_entropy")
+        return self._model.loss.classes is not None
 
     def _features(self, X: Any, name: str = "X", finite: bool = True) -> np.ndarray:
         return validation.features(X, dtype=self.dtype, columns=self.sizes[0], name=name, finite=finite)
@@ -248,9 +249,8 @@ class Network:
         X = self._features(X, names[0], finite)
         labels, targets = np.zeros(0, np.intp), np.zeros((0, self.sizes[-1]), self.dtype)
         if t is not None:
-            t = validation.targets(
-                t, loss=self.loss_name, outputs=self.sizes[-1], samples=len(X), dtype=self.dtype, name=names[1]
-            )
+            kind, outputs = self._model.loss.targets, self.sizes[-1]
+            t = validation.targets(t, kind=kind, outputs=outputs, samples=len(X), dtype=self.dtype, name=names[1])
             if t.ndim == 1:
                 labels = t.astype(np.intp, copy=False)
             else:

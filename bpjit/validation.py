@@ -21,6 +21,15 @@ import numpy as np
 CHUNK = 8192  # values tested at once: long enough to hide the call, too short for BLAS to wake its threads
 SUM_TOLERANCE = 1e-3  # of a target distribution: float16 and three printed decimals stay within it
 
+TARGETS = {
+    "any": "any numbers",
+    "count": "numbers that are not negative",
+    "unit": "numbers in [0, 1]",
+    "distribution": "labels, or rows that are not negative and sum to 1 within 0.001",
+    "class": "labels, or rows of one 1 and zeros; with one output -1 and 1, or 0 and 1, which become -1 and 1",
+}
+"""The kinds of targets that a loss may take."""
+
 _NOT_NUMBERS = {
     "c": ("complex numbers", "give real and imaginary part as columns of their own"),
     "U": ("strings", "number them first, as np.unique(values, return_inverse=True) does"),
@@ -70,38 +79,44 @@ def features(
     return A if not finite and _is_ready(A, dtype) else _finite(A, dtype, name)
 
 
-def targets(t: Any, *, loss: str, outputs: int, samples: int, dtype: np.dtype, name: str = "t") -> np.ndarray:
-    """t as the loss needs it: int64 labels (S,), or numbers (S, outputs) of dtype float32 or float64.
+def targets(t: Any, *, kind: str, outputs: int, samples: int, dtype: np.dtype, name: str = "t") -> np.ndarray:
+    """t as a loss needs it: int64 labels (S,), or numbers (S, outputs) of dtype float32 or float64.
 
-    Labels, for "cross_entropy", are integers 0 … outputs - 1; booleans will do for two outputs. A table for
-    "cross_entropy" holds distributions: no negative entry, rows that sum to 1 within 0.001. Targets of
-    "binary_cross_entropy" lie in [0, 1]. With one output, t of shape (S,) is read as (S, 1).
+    kind: what the loss takes, one of TARGETS. Labels, for a "distribution" or a "class" of several outputs, are
+    integers 0 … outputs - 1; booleans will do for two outputs. With one output, t of shape (S,) is read as (S, 1).
     Raises TypeError for what is not an array of real numbers and for labels that are floats; ValueError for
     another length or shape, NaN, infinity, or a value out of range.
 
-    >>> targets([2, 0], loss="cross_entropy", outputs=3, samples=2, dtype=np.dtype("float32"))
+    >>> targets([2, 0], kind="distribution", outputs=3, samples=2, dtype=np.dtype("float32"))
     array([2, 0])
+    >>> targets([True, False], kind="class", outputs=1, samples=2, dtype=np.dtype("float32"))
+    array([[ 1.],
+           [-1.]], dtype=float32)
     """
     A = _numbers(t, name)
-    labels = loss == "cross_entropy" and A.ndim == 1
+    takes_labels = kind == "distribution" or (kind == "class" and outputs > 1)
     if A.ndim and len(A) != samples:
         raise ValueError(f"{name} has {len(A)} rows for {samples} samples: give each sample one target")
-    if labels:
+    if takes_labels and A.ndim == 1:
         return _labels(A, outputs, name)
     if A.ndim == 1 and outputs == 1:
         A = A.reshape(-1, 1)
     if A.shape != (samples, outputs):
-        also = f", or integer labels of shape ({samples},)" if loss == "cross_entropy" else ""
+        also = f", or integer labels of shape ({samples},)" if takes_labels else ""
         raise ValueError(
             f"{name} has shape {A.shape}, but {samples} samples and {outputs} outputs "
             f"need ({samples}, {outputs}){also}: reshape {name}, or change the last layer's size"
         )
     A = _finite(A, dtype, name)
-    if loss == "cross_entropy":
+    if kind == "distribution":
         _within(A, 0, None, name, "a class's probability")
         _sums_to_one(A, name)
-    elif loss == "binary_cross_entropy":
-        _within(A, 0, 1, name, "a target of binary_cross_entropy")
+    elif kind == "class":
+        A = _one_hot(A, name) if takes_labels else _signs(A, name)
+    elif kind == "unit":
+        _within(A, 0, 1, name, "a target of this loss")
+    elif kind == "count":
+        _within(A, 0, None, name, "a target of this loss")
     return A
 
 
@@ -453,6 +468,33 @@ def _sums_to_one(A: np.ndarray, name: str) -> None:
             f"{name} sums to {sums[row]:.6g} in row {row}, but a distribution over the classes sums to 1: "
             f"divide each row by its sum, or pass integer labels"
         )
+
+
+def _one_hot(A: np.ndarray, name: str) -> np.ndarray:
+    out = "this loss takes one class a sample: give rows of one 1 and zeros, or pass integer labels"
+    wrong = (A != 0) & (A != 1)
+    if wrong.any():
+        place = np.unravel_index(np.argmax(wrong), A.shape)
+        raise ValueError(f"{name} holds {A[place]}{_at(place)}, but {out}")
+    ones = A.sum(axis=1, dtype=np.float64)
+    if (ones != 1).any():
+        row = int(np.argmax(ones != 1))
+        raise ValueError(f"{name} holds {ones[row]:.0f} ones in row {row}, but {out}")
+    return A
+
+
+def _signs(A: np.ndarray, name: str) -> np.ndarray:
+    """A as -1 and 1: as it is, or from 0 and 1."""
+    no = -1 if A.min() < 0 else 0
+    wrong = (A != no) & (A != 1)
+    if wrong.any():
+        place = np.unravel_index(np.argmax(wrong), A.shape)
+        beside = f" beside {A.min()}" if no < 0 and A[place] != A.min() else ""
+        raise ValueError(
+            f"{name} holds {A[place]}{_at(place)}{beside}, but with one output this loss takes -1 and 1, or 0 and 1: "
+            f"pass for example {name} == {A.max()}"
+        )
+    return A if no < 0 else 2 * A - 1
 
 
 # Single values

@@ -123,3 +123,72 @@ def test_the_gradients_of_a_mini_batch():
         costs_of_torch(z, torch.tensor(t), loss).backward()
         for found, other in zip((array for pair in net.gradients(X, t) for array in pair), theta, strict=True):
             assert np.linalg.norm(found - other.grad.numpy()) <= 1e-13 * np.linalg.norm(other.grad.numpy())
+
+
+# Every loss that PyTorch or scikit-learn has, at its kinks, too
+
+
+def losses_of_torch():
+    """{loss: the sum over samples of C_s, from z^L of its natural output, and t}"""
+    from torch.nn import functional
+
+    def smoothed(z, t, e):
+        return functional.cross_entropy(z, t, reduction="sum", label_smoothing=e)
+
+    return {
+        "squared_error": lambda z, t: functional.mse_loss(z, t, reduction="sum") / 2,
+        "absolute_error": lambda z, t: functional.l1_loss(z, t, reduction="sum"),
+        "huber": lambda z, t: functional.huber_loss(z, t, reduction="sum"),
+        "huber(delta=0.5)": lambda z, t: functional.huber_loss(z, t, reduction="sum", delta=0.5),
+        "poisson": lambda z, t: functional.poisson_nll_loss(z, t, log_input=True, reduction="sum"),
+        "cosine": lambda z, t: (1 - functional.cosine_similarity(z, t)).sum(),
+        "cross_entropy": lambda z, t: smoothed(z, t, 0.0),
+        "cross_entropy(label_smoothing=0.1)": lambda z, t: smoothed(z, t, 0.1),
+        "binary_cross_entropy": lambda z, t: functional.binary_cross_entropy_with_logits(z, t, reduction="sum"),
+    }
+
+
+def targets_like(loss, z):
+    draw = np.random.default_rng(1)
+    if loss.startswith("cross_entropy"):
+        return draw.dirichlet(np.ones(z.shape[1]), len(z))
+    if loss in ("poisson", "binary_cross_entropy"):
+        return draw.integers(0, 2 if loss[0] == "b" else 9, z.shape).astype(np.float64)
+    return np.where(draw.random(z.shape) < 0.3, z, z + draw.choice([-2.0, -1.0, -0.5, 0.25, 1.0], z.shape))  # kinks
+
+
+def test_losses_are_those_of_pytorch():
+    """Ten roundings or so, of numbers whose differences are not small beside them."""
+    import torch
+
+    z = np.round(np.random.default_rng(0).normal(scale=2, size=(60, 5)), 2) + 0.125
+    for loss, of_torch in losses_of_torch().items():
+        net = bpjit.Network([5, 5], loss=loss, dtype="float64", init="zeros")
+        net.set_parameters([(np.eye(5), np.zeros(5))])
+        every = [targets_like(loss, z)] + ([z.argmin(axis=1)] if loss.startswith("cross_entropy") else [])
+        for t in every:
+            of_z = torch.tensor(z, requires_grad=True)
+            C = of_torch(of_z, torch.tensor(t))
+            C.backward()
+            assert net.loss(z, t) == pytest.approx(C.item() / len(z), rel=1e-14)
+            slopes = [net.gradients(z[s : s + 1], t[s : s + 1])[0][1] for s in range(len(z))]
+            np.testing.assert_allclose(slopes, of_z.grad.numpy(), rtol=1e-13, atol=1e-14, err_msg=loss)
+
+
+def test_losses_are_those_of_scikit_learn():
+    from sklearn.metrics import hinge_loss, mean_pinball_loss
+
+    draw = np.random.default_rng(0)
+    y, labels = draw.normal(size=(50, 4)), draw.integers(0, 4, 50)
+
+    def loss(name, y, t):
+        net = bpjit.Network([y.shape[1]] * 2, loss=name, dtype="float64", init="zeros")
+        net.set_parameters([(np.eye(y.shape[1]), np.zeros(y.shape[1]))])
+        return net.loss(y, t)
+
+    assert loss("hinge", y, labels) == pytest.approx(hinge_loss(labels, y), rel=1e-14)
+    assert loss("hinge", y[:, :1], labels > 1) == pytest.approx(hinge_loss(labels > 1, y[:, 0]), rel=1e-14)
+    t = draw.normal(size=(50, 4))
+    for level in (0.5, 0.9):
+        wanted = 4 * mean_pinball_loss(t, y, alpha=level)  # which is the mean over outputs, too
+        assert loss(f"quantile({level})", y, t) == pytest.approx(wanted, rel=1e-14)

@@ -32,8 +32,8 @@ def features(X, dtype=FLOAT32, **more):
     return validation.features(X, dtype=dtype, **more)
 
 
-def targets(t, loss="squared_error", outputs=3, samples=2, dtype=FLOAT32, **more):
-    return validation.targets(t, loss=loss, outputs=outputs, samples=samples, dtype=dtype, **more)
+def targets(t, kind="any", outputs=3, samples=2, dtype=FLOAT32, **more):
+    return validation.targets(t, kind=kind, outputs=outputs, samples=samples, dtype=dtype, **more)
 
 
 def refused(error, *parts):
@@ -334,7 +334,7 @@ def test_one_right_row_is_quick():
 def test_labels_of_any_integer_dtype(kind):
     A = np.array([2, 0, 1, 2]).astype(kind)
     for t in (A, A[::-1][::-1], A.tolist(), tuple(A), read_only(A), pd.Series(A), pl.Series(A.tolist())):
-        labels = targets(t, "cross_entropy", samples=4)
+        labels = targets(t, "distribution", samples=4)
         assert labels.dtype == np.int64
         assert labels.dtype.isnative
         assert labels.flags.c_contiguous
@@ -344,24 +344,24 @@ def test_labels_of_any_integer_dtype(kind):
 
 def test_labels_that_are_right_are_not_copied():
     t = np.array([2, 0])
-    assert targets(t, "cross_entropy") is t
+    assert targets(t, "distribution") is t
 
 
 def test_labels_may_be_strided_unaligned_or_nullable():
-    assert targets(np.array([2, 9, 0, 9])[::2], "cross_entropy").tolist() == [2, 0]
-    assert targets(np.broadcast_to(np.int64(1), 2), "cross_entropy").tolist() == [1, 1]
-    labels = targets(unaligned(np.array([2, 0])), "cross_entropy")
+    assert targets(np.array([2, 9, 0, 9])[::2], "distribution").tolist() == [2, 0]
+    assert targets(np.broadcast_to(np.int64(1), 2), "distribution").tolist() == [1, 1]
+    labels = targets(unaligned(np.array([2, 0])), "distribution")
     assert labels.flags.aligned
     assert labels.tolist() == [2, 0]
-    assert targets(pd.Series([2, 0], dtype="Int64"), "cross_entropy").tolist() == [2, 0]
-    assert targets(pd.Series([2, 0], dtype="category"), "cross_entropy").tolist() == [2, 0]
+    assert targets(pd.Series([2, 0], dtype="Int64"), "distribution").tolist() == [2, 0]
+    assert targets(pd.Series([2, 0], dtype="category"), "distribution").tolist() == [2, 0]
 
 
 def test_boolean_labels_are_for_two_outputs():
     for t in ([True, False], np.array([True, False]), np.array([True, False], object)):
-        assert targets(t, "cross_entropy", outputs=2).tolist() == [1, 0]
+        assert targets(t, "distribution", outputs=2).tolist() == [1, 0]
         with refused(TypeError, "t holds booleans", "3 outputs"):
-            targets(t, "cross_entropy", outputs=3)
+            targets(t, "distribution", outputs=3)
 
 
 @pytest.mark.parametrize(
@@ -391,12 +391,12 @@ def test_boolean_labels_are_for_two_outputs():
 )
 def test_labels_that_are_refused(t, error, parts):
     with refused(error, *parts):
-        targets(t, "cross_entropy")
+        targets(t, "distribution")
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "squared_error"])
+@pytest.mark.parametrize("kind", ["distribution", "unit", "count", "any"])
 @DTYPES
-def test_tables_of_targets(loss, dtype):
+def test_tables_of_targets(kind, dtype):
     one_hot = np.array([[0, 0, 1], [1, 0, 0]])
     soft = np.array([[0.25, 0.5, 0.25], [1, 0, 0]])
     for t in (
@@ -407,12 +407,12 @@ def test_tables_of_targets(loss, dtype):
         np.asfortranarray(soft),
         soft.tolist(),
     ):
-        A = targets(t, loss, dtype=dtype)
+        A = targets(t, kind, dtype=dtype)
         assert A.dtype == dtype
         assert A.flags.c_contiguous
         assert A.tobytes() == np.asarray(t).astype(dtype, order="C").tobytes()
     right = soft.astype(dtype)
-    assert targets(right, loss, dtype=dtype) is right
+    assert targets(right, kind, dtype=dtype) is right
 
 
 @pytest.mark.parametrize(
@@ -427,42 +427,105 @@ def test_tables_of_targets(loss, dtype):
 )
 def test_distributions_that_are_none(row, parts):
     with refused(ValueError, *parts):
-        targets([[1, 0, 0], row], "cross_entropy")
+        targets([[1, 0, 0], row], "distribution")
 
 
 def test_distributions_may_be_rounded():
     """A distribution is accepted in any float dtype, and printed with three decimals."""
     softmax = np.random.default_rng(0).dirichlet(np.ones(10), 500)
     for t in (softmax.astype(np.float16), softmax.astype(np.float32), softmax):
-        targets(t, "cross_entropy", outputs=10, samples=500)
-    targets([[0.333, 0.333, 0.333]], "cross_entropy", samples=1)
+        targets(t, "distribution", outputs=10, samples=500)
+    targets([[0.333, 0.333, 0.333]], "distribution", samples=1)
 
 
-@pytest.mark.parametrize("loss", ["binary_cross_entropy", "squared_error"])
-def test_one_output_takes_a_column_or_a_vector(loss):
+@pytest.mark.parametrize("kind", ["unit", "count", "any"])
+def test_one_output_takes_a_column_or_a_vector(kind):
     for t in ([0, 1], [0.0, 1.0], [False, True], np.array([0, 1]), [[0], [1]], pd.Series([0, 1])):
-        A = targets(t, loss, outputs=1)
+        A = targets(t, kind, outputs=1)
         assert A.dtype == np.float32
         assert A.tolist() == [[0], [1]]
     with refused(ValueError, "t has shape (2,)", "(2, 3)"):
-        targets([0, 1], loss, outputs=3)
+        targets([0, 1], kind, outputs=3)
     with refused(ValueError, "t has shape (2, 3)", "(2, 1)"):
-        targets(np.zeros((2, 3)), loss, outputs=1)
+        targets(np.zeros((2, 3)), kind, outputs=1)
 
 
 @pytest.mark.parametrize("bad", [-0.25, 1.5])
 def test_binary_targets_lie_between_zero_and_one(bad):
     with refused(ValueError, f"t holds {bad} at row 1, column 2", "in [0, 1]"):
-        targets([[0, 1, 0.5], [0, 1, bad]], "binary_cross_entropy")
+        targets([[0, 1, 0.5], [0, 1, bad]], "unit")
     with refused(ValueError, f"t holds {bad} at row 0", "in [0, 1]"):
-        targets([bad, 1], "binary_cross_entropy", outputs=1)
+        targets([bad, 1], "unit", outputs=1)
     assert targets([[bad], [0]], outputs=1)[0, 0] == bad
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "squared_error"])
-def test_the_number_of_targets_is_that_of_the_samples(loss):
+@pytest.mark.parametrize("kind", validation.TARGETS)
+def test_the_number_of_targets_is_that_of_the_samples(kind):
     with refused(ValueError, "validation[1] has 3 rows for 2 samples"):
-        targets(np.zeros((3, 3)), loss, name="validation[1]")
+        targets(np.zeros((3, 3)), kind, name="validation[1]")
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_counts_are_not_negative(outputs):
+    t = np.full((2, outputs), 2.5)
+    assert (targets(t, "count", outputs=outputs) == 2.5).all()
+    t[1, -1] = -1
+    with refused(ValueError, "t holds -1.0 at row 1", "non-negative", "rescale t"):
+        targets(t, "count", outputs=outputs)
+
+
+def test_classes_are_labels_or_one_hot():
+    assert targets([2, 0], "class").tolist() == [2, 0]
+    assert targets([True, False], "class", outputs=2).tolist() == [1, 0]
+    for t in ([[0, 0, 1], [1, 0, 0]], np.array([[0, 0, 1], [1, 0, 0]], bool)):
+        assert targets(t, "class").tolist() == [[0, 0, 1], [1, 0, 0]]
+    right = np.eye(3, dtype=np.float32)[:2]
+    assert targets(right, "class") is right
+
+
+@pytest.mark.parametrize(
+    ("t", "error", "parts"),
+    [
+        ([0, 3], ValueError, ["t holds 3 at row 1", "0 … 2"]),
+        ([0.0, 1.0], TypeError, ["t holds floats", "t.astype(int)"]),
+        ([[0, 0, 1], [0.5, 0.5, 0]], ValueError, ["t holds 0.5 at row 1, column 0", "one class a sample", "labels"]),
+        ([[0, 0, 1], [0, 0, -1]], ValueError, ["t holds -1.0 at row 1, column 2", "one class a sample"]),
+        ([[0, 0, 1], [1, 1, 0]], ValueError, ["t holds 2 ones in row 1", "one class a sample"]),
+        ([[0, 0, 0], [1, 0, 0]], ValueError, ["t holds 0 ones in row 0", "one class a sample"]),
+        ([[0], [1]], ValueError, ["t has shape (2, 1)", "(2, 3)", "integer labels of shape (2,)"]),
+    ],
+)
+def test_classes_that_are_refused(t, error, parts):
+    with refused(error, *parts):
+        targets(t, "class")
+
+
+@DTYPES
+def test_one_output_has_two_classes(dtype):
+    signs = np.array([[-1], [1], [1]], dtype)
+    for t in (signs, [-1, 1, 1], [0, 1, 1], [[0.0], [1.0], [1.0]], [False, True, True], pd.Series([0, 1, 1])):
+        A = targets(t, "class", outputs=1, samples=3, dtype=dtype)
+        assert A.dtype == dtype
+        assert A.tolist() == signs.tolist()
+    assert targets(signs, "class", outputs=1, samples=3, dtype=dtype) is signs
+    assert targets([1, 1], "class", outputs=1).tolist() == [[1], [1]]
+    assert (
+        targets([0, 0], "class", outputs=1).tolist() == targets([-1, -1], "class", outputs=1).tolist() == [[-1], [-1]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("t", "parts"),
+    [
+        ([1, 2], ["t holds 2.0 at row 1", "-1 and 1, or 0 and 1", "t == 2.0"]),
+        ([-1, 0], ["t holds 0.0 at row 1, column 0 beside -1.0", "-1 and 1, or 0 and 1"]),
+        ([-0.5, 1], ["t holds -0.5 at row 0", "-1 and 1, or 0 and 1"]),
+        ([0.5, 1], ["t holds 0.5 at row 0", "-1 and 1, or 0 and 1"]),
+    ],
+)
+def test_one_output_has_no_other_classes(t, parts):
+    with refused(ValueError, *parts):
+        targets(t, "class", outputs=1)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -9,9 +9,10 @@ compile: `bpjit.derivation` takes them as they stand.
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from math import cosh, exp, log, log1p, tanh
+from math import cosh, exp, log, log1p, sinh, sqrt, tanh
 
 import numpy as np
+from numba.extending import register_jitable
 
 from bpjit import derivation
 
@@ -64,46 +65,134 @@ def softmax_prime(z: np.ndarray) -> np.ndarray:
     return np.diag(y) - np.outer(y, y)
 
 
-def squared_error(y, t):
-    C_s = 0.0
-    for i in range(len(y)):
-        C_s += 0.5 * (y[i] - t[i]) ** 2
-    return C_s
+# A loss is C_s(y, t) and dC_s/dy_i (y, t, i) of one sample's vectors. A setting is what a function of it closes over.
 
 
-def squared_error_prime(y, t, i):
-    return y[i] - t[i]
+def termwise(term, slope):
+    """A loss that is a sum over the outputs, from C_s(y_i, t_i) and its slope."""
+    term, slope = register_jitable(term), register_jitable(slope)
+
+    def cost(y, t):
+        C_s = 0.0
+        for i in range(len(y)):
+            C_s += term(y[i], t[i])
+        return C_s
+
+    return cost, lambda y, t, i: slope(y[i], t[i])
 
 
-def cross_entropy(y, t):
-    C_s = 0.0
-    for i in range(len(y)):
-        if t[i] != 0.0:  # 0 log 0 is 0
-            C_s -= t[i] * log(y[i])
-    return C_s
+@register_jitable
+def sign(e):
+    return 1.0 if e > 0.0 else -1.0 if e < 0.0 else 0.0
 
 
-def cross_entropy_prime(y, t, i):
-    return -t[i] / y[i] if t[i] != 0.0 else 0.0
+def huber(delta=1.0):
+    return termwise(
+        lambda y, t: (y - t) ** 2 / 2.0 if abs(y - t) <= delta else delta * abs(y - t) - delta**2 / 2.0,
+        lambda y, t: y - t if abs(y - t) <= delta else delta * sign(y - t),
+    )
 
 
-def binary_cross_entropy(y, t):
-    C_s = 0.0
-    for i in range(len(y)):
-        if t[i] != 0.0:
-            C_s -= t[i] * log(y[i])
-        if t[i] != 1.0:
-            C_s -= (1.0 - t[i]) * log1p(-y[i])
-    return C_s
+def log_cosh_of(y, t):
+    e = y - t
+    if abs(e) < 0.1:  # cosh e = 1 + 2 sinh(e / 2)^2
+        return log1p(2.0 * sinh(e / 2.0) ** 2)
+    return abs(e) + log((1.0 + exp(-2.0 * abs(e))) / 2.0)
 
 
-def binary_cross_entropy_prime(y, t, i):
-    slope = 0.0
-    if t[i] != 0.0:
-        slope -= t[i] / y[i]
-    if t[i] != 1.0:
-        slope += (1.0 - t[i]) / (1.0 - y[i])
-    return slope
+def quantile(level=0.5):
+    return termwise(
+        lambda y, t: max(level * (t - y), (level - 1.0) * (t - y)),
+        lambda y, t: -level if y < t else 1.0 - level if y > t else 0.0,
+    )
+
+
+def cross_entropy(label_smoothing=0.0):
+    def cost(y, t):
+        C_s = 0.0
+        for i in range(len(y)):
+            t_i = (1.0 - label_smoothing) * t[i] + label_smoothing / len(t)
+            if t_i != 0.0:  # 0 log 0 is 0
+                C_s -= t_i * log(y[i])
+        return C_s
+
+    def slope(y, t, i):
+        t_i = (1.0 - label_smoothing) * t[i] + label_smoothing / len(t)
+        return -t_i / y[i] if t_i != 0.0 else 0.0
+
+    return cost, slope
+
+
+def binary_cross_entropy(label_smoothing=0.0):
+    def term(y, t):
+        t = (1.0 - label_smoothing) * t + label_smoothing / 2.0
+        C = 0.0
+        if t != 0.0:
+            C -= t * log(y)
+        if t != 1.0:
+            C -= (1.0 - t) * log1p(-y)
+        return C
+
+    def slope(y, t):
+        t = (1.0 - label_smoothing) * t + label_smoothing / 2.0
+        slope = 0.0
+        if t != 0.0:
+            slope -= t / y
+        if t != 1.0:
+            slope += (1.0 - t) / (1.0 - y)
+        return slope
+
+    return termwise(term, slope)
+
+
+@register_jitable
+def rival_of(y, t):
+    """The class with the greatest output but for the one that t names; the first of several such."""
+    rival = -1
+    for k in range(len(y)):
+        if t[k] != 1.0 and (rival < 0 or y[k] > y[rival]):
+            rival = k
+    return rival
+
+
+def hinge(y, t):
+    if len(y) == 1:
+        return max(0.0, 1.0 - t[0] * y[0])
+    y_label = 0.0
+    for k in range(len(y)):
+        y_label += y[k] if t[k] == 1.0 else 0.0
+    return max(0.0, 1.0 + y[rival_of(y, t)] - y_label)
+
+
+def hinge_prime(y, t, i):
+    if hinge_cost(y, t) == 0.0:
+        return 0.0
+    if len(y) == 1:
+        return -t[0]
+    return -1.0 if t[i] == 1.0 else 1.0 if i == rival_of(y, t) else 0.0
+
+
+hinge_cost = register_jitable(hinge)
+
+
+@register_jitable
+def product(u, v):
+    total = 0.0
+    for i in range(len(u)):
+        total += u[i] * v[i]
+    return total
+
+
+def cosine(y, t):
+    lengths = sqrt(product(y, y)) * sqrt(product(t, t))
+    return 1.0 - product(y, t) / lengths if lengths > 0.0 else 1.0
+
+
+def cosine_prime(y, t, i):
+    of_y, of_t = sqrt(product(y, y)), sqrt(product(t, t))
+    if of_y == 0.0 or of_t == 0.0:
+        return 0.0
+    return product(y, t) * y[i] / (of_y**3 * of_t) - t[i] / (of_y * of_t)
 
 
 ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {  # sigma(z), sigma'(z): of one number, but for softmax
@@ -117,11 +206,29 @@ ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {  # sigma(z), sigma'(z): of
 }
 HIDDEN = [name for name in ACTIVATIONS if name != "softmax"]
 OUTPUTS = list(ACTIVATIONS)
-LOSSES: dict[str, tuple[Callable, Callable]] = {  # C_s(y, t), dC_s/dy_i (y, t, i): of one sample's vectors
-    "squared_error": (squared_error, squared_error_prime),
-    "cross_entropy": (cross_entropy, cross_entropy_prime),
-    "binary_cross_entropy": (binary_cross_entropy, binary_cross_entropy_prime),
+LOSSES: dict[str, tuple[Callable, Callable]] = {
+    "squared_error": termwise(lambda y, t: (y - t) ** 2 / 2.0, lambda y, t: y - t),
+    "absolute_error": termwise(lambda y, t: abs(y - t), lambda y, t: sign(y - t)),
+    "huber": huber(),
+    "log_cosh": termwise(log_cosh_of, lambda y, t: tanh(y - t)),
+    "quantile": quantile(),
+    "poisson": termwise(lambda y, t: y - t * log(y), lambda y, t: 1.0 - t / y),
+    "cosine": (cosine, cosine_prime),
+    "cross_entropy": cross_entropy(),
+    "binary_cross_entropy": binary_cross_entropy(),
+    "hinge": (hinge, hinge_prime),
 }
+WITH_SETTING: dict[str, dict[str, tuple[Callable, Callable]]] = {  # the losses that take one, with others than default
+    "huber": {f"huber(delta={delta})": huber(delta) for delta in (0.25, 2.0)},
+    "quantile": {f"quantile(level={level})": quantile(level) for level in (0.125, 0.75)},
+    "cross_entropy": {"cross_entropy(label_smoothing=0.25)": cross_entropy(0.25)},
+    "binary_cross_entropy": {"binary_cross_entropy(label_smoothing=0.25)": binary_cross_entropy(0.25)},
+}
+
+
+def loss_of(text: str) -> tuple[Callable, Callable]:
+    """The twin of a loss as users write it, from one of the tables."""
+    return LOSSES[text] if text in LOSSES else WITH_SETTING[text.partition("(")[0]][text]
 
 
 def names_by_layer(params: Params, activations: str | Sequence[str], output: str) -> list[str]:
@@ -134,7 +241,8 @@ def names_by_layer(params: Params, activations: str | Sequence[str], output: str
 def matrix(values: np.ndarray, outputs: int, loss: str) -> np.ndarray:
     """Targets as the specification takes them, (S, n_L): labels become one-hot, a vector becomes a column."""
     values = np.asarray(values)
-    if values.ndim == 1 and loss == "cross_entropy" and values.dtype.kind in "iu":
+    takes_labels = loss.startswith("cross_entropy") or (loss == "hinge" and outputs > 1)
+    if values.ndim == 1 and takes_labels and values.dtype.kind in "iu":
         return np.eye(outputs)[values]
     return np.array(values.reshape(len(values), outputs), dtype=np.float64, order="C")
 
@@ -163,7 +271,7 @@ def reference_gradients(
     W, b, sigma, sigma_prime, is_softmax = specification(params, activations, output)
     x = np.array(X, dtype=np.float64, order="C")
     targets = matrix(t, len(params[-1][0]), loss)
-    C, dW, db = derivation.gradients(x, targets, W, b, sigma, sigma_prime, *derivation.loss(*LOSSES[loss]), is_softmax)
+    C, dW, db = derivation.gradients(x, targets, W, b, sigma, sigma_prime, *derivation.loss(*loss_of(loss)), is_softmax)
     return float(C), [(dW[l], None if bias is None else db[l]) for l, (_, bias) in enumerate(params, start=1)]
 
 
@@ -187,8 +295,8 @@ def problem(
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray]:
     """Parameters, X (S, n_0) and t (S, n_L) for which the loss is defined: float64, drawn from the seed.
 
-    A cross-entropy needs outputs between 0 and 1. Where the output's activation does not see to that, the
-    last layer is scaled so that they lie around a half.
+    Cross-entropies need outputs between 0 and 1, Poisson's loss positive ones, and a cosine several other than 0. Where
+    the output's activation does not see to that, the last layer is scaled so that they lie around a half.
     """
     draw = np.random.default_rng(seed)
     params = [
@@ -196,17 +304,29 @@ def problem(
         for below, above in pairwise(sizes)
     ]
     X = draw.normal(size=(samples, sizes[0]))
-    if loss != "squared_error" and output not in ("sigmoid", "softmax"):
+    kind = loss.partition("(")[0]
+    around_half = kind in ("cross_entropy", "binary_cross_entropy", "poisson", "cosine")
+    if around_half and output not in ("sigmoid", "softmax"):
         W, b = params[-1]
         params[-1] = W, np.zeros_like(b)
         reach = np.abs(numpy_forward(params, X, activations, "identity")).max()
-        params[-1] = W * (0.25 / max(reach, 1e-3)), np.full_like(b, 0.5)
+        params[-1] = W * (0.25 / max(reach, 1e-3)), np.full_like(b, where_half(ACTIVATIONS[output][0]))
     t = draw.normal(size=(samples, sizes[-1]))
-    if loss == "cross_entropy":
+    if kind == "cross_entropy":
         t = np.array([softmax(row) for row in t])
-    elif loss == "binary_cross_entropy":
+    elif kind == "binary_cross_entropy":
         t = 1.0 / (1.0 + np.exp(-t))
+    elif kind == "poisson":
+        t = np.floor(np.exp(t))
+    elif kind == "hinge":
+        t = np.where(t < 0.0, -1.0, 1.0) if sizes[-1] == 1 else np.eye(sizes[-1])[t.argmax(axis=1)]
     return params, X, t
+
+
+def where_half(sigma: Callable) -> float:
+    """The z at which sigma(z) is nearest to a half; of equal ones the nearest to 0."""
+    points = sorted(np.arange(-400, 401) / 100.0, key=abs)
+    return float(min(points, key=lambda z: round(abs(sigma(z) - 0.5), 9)))
 
 
 def central_differences(cost: Callable[[], float], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
