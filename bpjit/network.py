@@ -38,11 +38,17 @@ class Network:
     """A fully connected network y = f(x; theta) and its parameters.
 
     sizes: (n_0, n_1, ..., n_L), units of the input and of each layer. activation: of the hidden layers, one name or one
-    a layer ("relu", "tanh", "sigmoid", "identity"). output: activation of the last layer, also "softmax"; None takes
-    the one that goes with the loss. loss: "cross_entropy", "binary_cross_entropy", "hinge", "squared_error",
-    "absolute_error", "huber", "log_cosh", "quantile", "poisson" or "cosine" (docs/losses.md defines them), with a
-    setting as in "huber(delta=0.5)". dtype: "float32" or "float64". bias: whether layers have one. init: "auto",
-    "glorot_normal", "glorot_uniform", "he_normal", "he_uniform" or "zeros"; drawn from seed (None: another each time).
+    a layer: "identity", "sigmoid", "tanh", "softsign", "hard_sigmoid", "relu", "leaky_relu", "relu6", "elu", "selu",
+    "gelu", "gelu_tanh", "silu", "mish", "hard_swish", "softplus" or "exp". output: activation of the last layer, also
+    "softmax"; None takes the one that goes with the loss. loss: "cross_entropy", "binary_cross_entropy", "hinge",
+    "squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson" or "cosine". A setting goes with the
+    name, as in "leaky_relu(0.2)" or "huber(delta=0.5)". dtype: "float32" or "float64". bias: whether layers have one.
+    init: of the weights, "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal",
+    "lecun_uniform", "orthogonal", "constant(0.1)" or "zeros", drawn from seed (None: another each time); "auto" takes
+    what suits each activation. Biases begin at zero. Or the first parameters themselves: [(W^1, b^1), ...] as
+    `parameters` gives them, or arrays [W^1, ...].
+
+    docs/activations.md and docs/losses.md have the definitions.
 
     Raises ValueError for an unknown name or a size that is not possible, TypeError for another kind of value.
 
@@ -59,7 +65,7 @@ class Network:
         loss: str = "cross_entropy",
         dtype: Any = "float32",
         bias: bool = True,
-        init: str = "auto",
+        init: str | Sequence[Any] = "auto",
         seed: int | None = None,
     ) -> None:
         self.dtype = validation.float_dtype(dtype)
@@ -70,15 +76,13 @@ class Network:
         self.loss_name, self.output = cost.text, last.text
         self.activations = tuple(entry.text for entry in entries[:-1])
         self.bias = validation.switch(bias, "bias")
-        init = validation.choice(init, ("auto", *initializers.INITIALIZERS), "init")
         self.seed = validation.seed(seed)
+        suited = [entry.initializer for entry in entries]
+        first = initializers.parameters(init, suited, self.sizes, self.bias, self.dtype, self.seed)
         self.history: History | None = None
         self._model = Model(self.sizes, (*self.activations, self.output), self.loss_name, self.dtype, self.bias)
-        rng = np.random.default_rng(self.seed)
-        for l, entry in enumerate(entries, start=1):
-            draw = initializers.INITIALIZERS[entry.initializer if init == "auto" else init]
-            W = draw(rng, self.sizes[l - 1], self.sizes[l])
-            self._model.layout.write(self._model.theta, l, W, np.zeros(self.sizes[l]))
+        for l, (W, b) in enumerate(first, start=1):
+            self._model.layout.write(self._model.theta, l, W, np.zeros(len(W)) if b is None else b)
 
     # ------------------------------------------------------------------------------------------ parameters
 

@@ -1,4 +1,4 @@
-"""exp, tanh, sigmoid, log and log1p against decimal arithmetic of 40 digits, in units in the last place."""
+"""exp, tanh, log, the normal distribution, … against decimal arithmetic of 40 digits, in units in the last place."""
 
 import decimal
 import re
@@ -24,9 +24,16 @@ PROMISED = {
 RANGE = {"float32": (-87.3, 88.0), "float64": (-708.3, 709.0)}
 
 
+# How far the functions of the normal distribution go, in float32 and float64; the tail itself is normal to 13.
+FAR = {"normal_density": (13.13, 37.6), "mills_ratio": (13.13, 37.6), "normal_cdf": (12.9, 37.5)}
+
 # What a search of all mantissas (float32) and of 10^8 numbers (float64) found to be the hardest, with FMA and without.
 HARD = {
     "exp": [-5.8778844, 70.4031],
+    "expm1": [0.37417057, 0.37944002408578825],
+    "normal_density": [12.2185297, 35.84374999999999],
+    "mills_ratio": [0.343904376, 0.3493285723496846],
+    "normal_cdf": [-0.0018368830, -0.00017309675424055057],
     "tanh": [0.0077671753, 0.06200009, 0.2050442691808301, 0.2177262332984575],
     "sigmoid": [-16.635704, -36.739896703393754],
     "log": [0.6401046, 0.7065256, 1.0038618, 0.7054840254189355, 0.7057308182394894, 0.7066627326885021],
@@ -43,7 +50,7 @@ def over(function):
     return each
 
 
-FUNCTIONS = {name: over(getattr(elementwise, name)) for name in ("exp", "tanh", "sigmoid", "log", "log1p")}
+FUNCTIONS = {name: over(getattr(elementwise, name)) for name in PROMISED}
 
 
 def values(name, z):
@@ -53,9 +60,36 @@ def values(name, z):
     return y
 
 
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
+
+
+def mills_ratio(z: Decimal) -> Decimal:
+    """Phi(-z) / phi(z) for z >= 0, of 1/2 less the series of Phi(z) - 1/2, or Laplace's continued fraction."""
+    if z < 6:
+        k, term, total = 1, z, z
+        while term > total * Decimal(10) ** -50:
+            k += 2
+            term *= z * z / k
+            total += term
+        return (2 * PI).sqrt() * (z * z / 2).exp() / 2 - total
+    fraction = z
+    for k in range(200, 0, -1):
+        fraction = z + k / fraction
+    return 1 / fraction
+
+
 def exact(name, z: float) -> Decimal:
-    """The function of the very number z. 40 digits are enough for what tanh and log1p lose near 0."""
+    """The function of the very number z. 50 digits are enough for what is lost near 0, and by Mills' ratio."""
     z = Decimal(z)
+    if name == "mills_ratio":
+        return mills_ratio(z)
+    density = (-z * z / 2).exp() / (2 * PI).sqrt()
+    if name == "normal_density":
+        return density
+    if name == "normal_cdf":
+        return 1 - density * mills_ratio(z) if z > 0 else density * mills_ratio(-z)
+    if name == "expm1":
+        return z + z * z / 2 if abs(z) < 1e-20 else z.exp() - 1
     if name == "exp":
         return z.exp()
     if name == "sigmoid":
@@ -69,7 +103,7 @@ def exact(name, z: float) -> Decimal:
 
 def units_in_the_last_place(name, z):
     """|found - exact| for each z, in spacings of the floating-point numbers at the exact value."""
-    with decimal.localcontext(decimal.Context(prec=40)):
+    with decimal.localcontext(decimal.Context(prec=50)):
         errors = []
         for z_q, y_q in zip(z, values(name, z), strict=True):
             wanted = exact(name, float(z_q))
@@ -91,6 +125,15 @@ def arguments(name, dtype, count):
     if name == "log1p":
         magnitudes = 2.0 ** draw.uniform(info.minexp, 0, count)
         return np.concatenate([draw.uniform(0, 1, count), magnitudes, HARD[name], [0, info.tiny, 1]]).astype(dtype)
+    if name in FAR:
+        far = FAR[name][DTYPES.index(dtype)]
+        low = 0.0 if name == "mills_ratio" else -far
+        magnitudes = 10.0 ** draw.uniform(-6, np.log10(far), count)
+        steps = np.arange(0, far, 1 / 32)
+        steps *= 1 + info.eps * draw.integers(-3, 4, len(steps))
+        signs = draw.choice([-1.0, 1.0], count) if low < 0 else 1.0
+        z = np.concatenate([draw.uniform(low, far, count), signs * magnitudes, steps, [low], HARD[name]])
+        return z[z <= far].astype(dtype)
     low, high = RANGE[dtype]
     if name == "sigmoid":  # 1 + exp(-z) is to be finite
         low, high = -high, -low

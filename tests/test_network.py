@@ -157,45 +157,7 @@ def test_parameters_are_all_checked_before_one_changes(last, error, words):
     assert bits(net) == before
 
 
-# The first parameters
-
-VARIANCES = {
-    "glorot_normal": lambda inputs, units: 2 / (inputs + units),
-    "glorot_uniform": lambda inputs, units: 2 / (inputs + units),
-    "he_normal": lambda inputs, units: 2 / inputs,
-    "he_uniform": lambda inputs, units: 2 / inputs,
-}
-
-
-@pytest.mark.parametrize(("init", "variance"), VARIANCES.items())
-def test_initialisers_have_the_variance_of_their_paper(init, variance):
-    inputs, units = 200, 500
-    (W, b), _ = bpjit.Network([inputs, units, 2], init=init, seed=1, dtype="float64").parameters()
-    sigma, n = math.sqrt(variance(inputs, units)), W.size
-    # Five standard errors, of which the seed's numbers keep well clear: of the mean sigma / sqrt(n); of the variance
-    # sigma^2 sqrt(2 / n) for a normal distribution, and less for a uniform one.
-    assert abs(W.mean()) < 5 * sigma / math.sqrt(n)
-    assert abs(W.var() / sigma**2 - 1) < 5 * math.sqrt(2 / n)
-    if init.endswith("uniform"):
-        assert 0.999 * math.sqrt(3) * sigma < np.abs(W).max() <= math.sqrt(3) * sigma
-    else:
-        assert 4 * sigma < np.abs(W).max() < 6 * sigma  # of 100 000 normal numbers
-    assert not b.any()
-
-
-def test_what_auto_draws():
-    sizes = [30, 40, 50, 3]
-    for activation, init in {"relu": "he_normal", "tanh": "glorot_uniform", "sigmoid": "glorot_uniform"}.items():
-        auto = bpjit.Network(sizes, activation, seed=5)
-        named = bpjit.Network(sizes, activation, init=init, seed=5)
-        for (W, _), (V, _) in list(zip(auto.parameters(), named.parameters(), strict=True))[:-1]:
-            assert np.array_equal(W, V)
-    limit = math.sqrt(6 / (50 + 3))
-    assert 0.9 * limit < np.abs(bpjit.Network(sizes, seed=5).parameters()[-1][0]).max() <= limit  # the output's: Glorot
-
-
-def test_zeros():
-    assert not any(W.any() for W, _ in bpjit.Network([3, 4, 2], init="zeros").parameters())
+# Seeds
 
 
 @pytest.mark.nojit

@@ -8,8 +8,8 @@ compile: `bpjit.derivation` takes them as they stand.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from math import cosh, exp, log, log1p, sinh, sqrt, tanh
+from itertools import pairwise, product
+from math import cosh, erfc, exp, expm1, log, log1p, pi, sinh, sqrt, tanh
 
 import numpy as np
 from numba.extending import register_jitable
@@ -51,6 +51,103 @@ def relu(z):
 
 def relu_prime(z):
     return 1.0 if z > 0.0 else 0.0
+
+
+def leaky_relu(slope):
+    return (lambda z: z if z > 0.0 else slope * z), (lambda z: 1.0 if z > 0.0 else slope)
+
+
+def relu6(z):
+    return min(max(z, 0.0), 6.0)
+
+
+def relu6_prime(z):
+    return 1.0 if 0.0 < z < 6.0 else 0.0
+
+
+def elu(alpha):
+    return (lambda z: z if z > 0.0 else alpha * expm1(z)), (lambda z: 1.0 if z > 0.0 else alpha * exp(z))
+
+
+def selu(z):
+    return 1.0507009873554805 * (z if z > 0.0 else 1.6732632423543772 * expm1(z))
+
+
+def selu_prime(z):
+    return 1.0507009873554805 * (1.0 if z > 0.0 else 1.6732632423543772 * exp(z))
+
+
+def softsign(z):
+    return z / (1.0 + abs(z))
+
+
+def softsign_prime(z):
+    return 1.0 / (1.0 + abs(z)) / (1.0 + abs(z))
+
+
+def hard_sigmoid(z):
+    return min(max(z / 6.0 + 0.5, 0.0), 1.0)
+
+
+def hard_sigmoid_prime(z):
+    return 1.0 / 6.0 if -3.0 < z < 3.0 else 0.0
+
+
+def hard_swish(z):
+    return z * min(max(z / 6.0 + 0.5, 0.0), 1.0)
+
+
+def hard_swish_prime(z):
+    return 0.0 if z <= -3.0 else 1.0 if z >= 3.0 else (2.0 * z + 3.0) / 6.0
+
+
+def gelu(z):
+    return z * erfc(-z / sqrt(2.0)) / 2.0
+
+
+def gelu_prime(z):
+    return erfc(-z / sqrt(2.0)) / 2.0 + z * exp(-z * z / 2.0) / sqrt(2.0 * pi)
+
+
+def gelu_tanh(z):
+    return z * (1.0 + tanh(sqrt(2.0 / pi) * (z + 0.044715 * z * z * z))) / 2.0
+
+
+def gelu_tanh_prime(z):
+    z = min(max(z, -40.0), 40.0)  # where it is 0 and 1 already
+    t = tanh(sqrt(2.0 / pi) * (z + 0.044715 * z * z * z))
+    return (1.0 + t) / 2.0 + z * (1.0 - t * t) * (1.0 + 0.134145 * z * z) / sqrt(2.0 * pi)
+
+
+def silu(z):
+    return z / (1.0 + exp(-z)) if z > -700.0 else 0.0
+
+
+def silu_prime(z):
+    z = min(max(z, -700.0), 700.0)
+    return (1.0 + exp(-z) * (1.0 + z)) / (1.0 + exp(-z)) / (1.0 + exp(-z))
+
+
+def mish(z):
+    return z * tanh(log1p(exp(min(z, 700.0))))
+
+
+def mish_prime(z):
+    z = min(max(z, -700.0), 700.0)
+    t = tanh(log1p(exp(z)))
+    return t + z * (1.0 - t * t) / (1.0 + exp(-z))
+
+
+def softplus(z):
+    return max(z, 0.0) + log1p(exp(-abs(z)))
+
+
+def softplus_prime(z):
+    return 1.0 / (1.0 + exp(-z)) if z > -700.0 else 0.0
+
+
+def exp_of(z):
+    return exp(min(z, 709.0))
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
@@ -176,7 +273,7 @@ hinge_cost = register_jitable(hinge)
 
 
 @register_jitable
-def product(u, v):
+def scalar_product(u, v):
     total = 0.0
     for i in range(len(u)):
         total += u[i] * v[i]
@@ -184,25 +281,49 @@ def product(u, v):
 
 
 def cosine(y, t):
-    lengths = sqrt(product(y, y)) * sqrt(product(t, t))
-    return 1.0 - product(y, t) / lengths if lengths > 0.0 else 1.0
+    lengths = sqrt(scalar_product(y, y)) * sqrt(scalar_product(t, t))
+    return 1.0 - scalar_product(y, t) / lengths if lengths > 0.0 else 1.0
 
 
 def cosine_prime(y, t, i):
-    of_y, of_t = sqrt(product(y, y)), sqrt(product(t, t))
+    of_y, of_t = sqrt(scalar_product(y, y)), sqrt(scalar_product(t, t))
     if of_y == 0.0 or of_t == 0.0:
         return 0.0
-    return product(y, t) * y[i] / (of_y**3 * of_t) - t[i] / (of_y * of_t)
+    return scalar_product(y, t) * y[i] / (of_y**3 * of_t) - t[i] / (of_y * of_t)
 
 
-ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {  # sigma(z), sigma'(z): of one number, but for softmax
+# sigma(z), sigma'(z): of one number, but for softmax. What has a setting is here twice: its default, and another value.
+ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
     "identity": (identity, identity_prime),
     "sigmoid": (sigmoid, sigmoid_prime),
     "tanh": (tanh_of, tanh_prime),
+    "softsign": (softsign, softsign_prime),
+    "hard_sigmoid": (hard_sigmoid, hard_sigmoid_prime),
     "relu": (relu, relu_prime),
-    "leaky_relu": (lambda z: z if z > 0.0 else 0.01 * z, lambda z: 1.0 if z > 0.0 else 0.01),
-    "exp": (lambda z: exp(z), lambda z: exp(z)),
+    "leaky_relu": leaky_relu(0.01),
+    "leaky_relu(0.3)": leaky_relu(0.3),
+    "relu6": (relu6, relu6_prime),
+    "elu": elu(1.0),
+    "elu(0.4)": elu(0.4),
+    "selu": (selu, selu_prime),
+    "gelu": (gelu, gelu_prime),
+    "gelu_tanh": (gelu_tanh, gelu_tanh_prime),
+    "silu": (silu, silu_prime),
+    "mish": (mish, mish_prime),
+    "hard_swish": (hard_swish, hard_swish_prime),
+    "softplus": (softplus, softplus_prime),
+    "exp": (exp_of, exp_of),
     "softmax": (softmax, softmax_prime),
+}
+KINKS = {  # where the slope jumps
+    "relu": [0.0],
+    "leaky_relu": [0.0],
+    "leaky_relu(0.3)": [0.0],
+    "relu6": [0.0, 6.0],
+    "elu(0.4)": [0.0],
+    "selu": [0.0],
+    "hard_sigmoid": [-3.0, 3.0],
+    "hard_swish": [-3.0, 3.0],
 }
 HIDDEN = [name for name in ACTIVATIONS if name != "softmax"]
 OUTPUTS = list(ACTIVATIONS)
@@ -229,6 +350,12 @@ WITH_SETTING: dict[str, dict[str, tuple[Callable, Callable]]] = {  # the losses 
 def loss_of(text: str) -> tuple[Callable, Callable]:
     """The twin of a loss as users write it, from one of the tables."""
     return LOSSES[text] if text in LOSSES else WITH_SETTING[text.partition("(")[0]][text]
+
+
+def combinations() -> list[tuple[str, str, str]]:
+    """Every output with every loss, and each with another activation of the hidden layers in turn."""
+    pairs = product(OUTPUTS, LOSSES)
+    return [(HIDDEN[k % len(HIDDEN)], output, loss) for k, (output, loss) in enumerate(pairs)]
 
 
 def names_by_layer(params: Params, activations: str | Sequence[str], output: str) -> list[str]:
@@ -327,6 +454,15 @@ def where_half(sigma: Callable) -> float:
     """The z at which sigma(z) is nearest to a half; of equal ones the nearest to 0."""
     points = sorted(np.arange(-400, 401) / 100.0, key=abs)
     return float(min(points, key=lambda z: round(abs(sigma(z) - 0.5), 9)))
+
+
+def to_kinks(z: Sequence[np.ndarray], activations: str | Sequence[str], output: str) -> float:
+    """How near a z of the layers 1, 2, ... comes to a place where the slope of the layer's activation jumps."""
+    hidden = [activations] * (len(z) - 1) if isinstance(activations, str) else activations
+    gaps = [
+        np.abs(z_l - kink).min() for z_l, name in zip(z, [*hidden, output], strict=True) for kink in KINKS.get(name, [])
+    ]
+    return min(gaps, default=np.inf)
 
 
 def central_differences(cost: Callable[[], float], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
