@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import datasets
-    from .engine.optimizers import SGD, Adam
+    from .engine.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RMSProp, RProp
     from .history import History
     from .network import Network
     from .storage import FileFormatError, load
@@ -22,12 +22,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "LBFGS",
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "Adamax",
     "DivergenceError",
     "FileFormatError",
     "History",
+    "Lion",
+    "NAdam",
     "Network",
+    "RMSProp",
+    "RProp",
     "Trainer",
     "__version__",
     "datasets",
@@ -35,8 +44,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "LBFGS": "engine.optimizers",
     "SGD": "engine.optimizers",
+    "Adadelta": "engine.optimizers",
+    "Adagrad": "engine.optimizers",
     "Adam": "engine.optimizers",
+    "AdamW": "engine.optimizers",
+    "Adamax": "engine.optimizers",
+    "Lion": "engine.optimizers",
+    "NAdam": "engine.optimizers",
+    "RMSProp": "engine.optimizers",
+    "RProp": "engine.optimizers",
     "DivergenceError": "training",
     "FileFormatError": "storage",
     "History": "history",

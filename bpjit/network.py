@@ -1,6 +1,6 @@
 """Network: sizes, parameters, and what can be asked of a network without a training run."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -194,13 +194,18 @@ class Network:
 
     def gradients(self, X: Any, t: Any) -> Parameters:
         """[(dC/dW^1, dC/db^1), ..., (dC/dW^L, dC/db^L)] for the rows of X (E8, E9), shaped like `parameters`."""
-        data = self._data(X, t)
-        total = np.zeros(self._model.theta.shape)
+        return self._pairs(self._loss_and_gradient(self._data(X, t))[1].astype(self.dtype))
+
+    def _loss_and_gradient(self, data: Data, threads: int | None = None) -> tuple[float, np.ndarray]:
+        """C and its gradient, in float64 and laid out as theta."""
+        C, total = 0.0, np.zeros(self._model.theta.shape)
         for start in range(0, len(data.X), GRADIENT_BATCH):
             part = data._replace(order=np.arange(start, min(start + GRADIENT_BATCH, len(data.X))))
             share = len(part.order) / len(data.X)
-            total += share * self._model.gradient(part, self._plan(len(part.order), training=True))[1]
-        return self._pairs(total.astype(self.dtype))
+            loss, gradient = self._model.gradient(part, self._plan(len(part.order), threads, training=True))
+            C += share * loss
+            total += share * gradient
+        return C, total
 
     # -------------------------------------------------------------------------------------------- training
 
@@ -216,6 +221,7 @@ class Network:
         threads: int | None = None,
         progress: "bool | Progress" = False,
         seed: int | None = None,
+        layers: Mapping[int, Any] | None = None,
     ) -> "History":
         """Trains the network with a new `Trainer` and returns its history; seed None takes the network's.
 
@@ -230,7 +236,7 @@ class Network:
         from .training import Trainer
 
         seed = self.seed if seed is None else seed
-        trainer = Trainer(self, optimizer, batch_size=batch_size, seed=seed, threads=threads, shuffle=shuffle)
+        trainer = Trainer(self, optimizer, batch_size, seed, threads, shuffle, layers)
         return trainer.fit(X, t, epochs=epochs, validation=validation, progress=progress)
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Run:
     pace: Pace = field(init=False)
     watched: Data | None = None
     """The validation set."""
+    checkpoint: str | PathLike[str] | None = None
+    """The file for the state."""
     free: bool = False
     """Whether one compiled call may go on through the ends of epochs."""
     steps: int = 1

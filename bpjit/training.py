@@ -10,15 +10,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import interrupts, storage
+from . import interrupts, lbfgs, parameter_groups, storage
 from . import validation as check
 from .engine import jit, optimizers
 from .engine.epoch import Data, Place, State
 from .engine.model import draw_order
-from .engine.optimizers import Optimizer
+from .engine.optimizers import LBFGS, Optimizer
 from .engine.plan import Pace
 from .history import History
-from .network import Network, Parameters
+from .network import GRADIENT_BATCH, Network, Parameters
 from .progress import Progress, reporter
 from .run import Position, Run
 
@@ -46,7 +46,10 @@ class Trainer:
     net: trained in place. optimizer: None for Adam(). batch_size: samples in a mini-batch; the last one of an epoch may
     be smaller. seed: of the order of samples; None draws one. threads: an upper limit; None plans them (the result has
     the same bits for any number). shuffle: True draws a new order each epoch, False keeps the rows' order, a sequence
-    gives each epoch's order as a permutation of range(S).
+    gives each epoch's order as a permutation of range(S). layers: what differs in some layers,
+    {number: "frozen" or {setting of the optimiser: value}}, the layers counted from 1, or from the end as -1, -2, ...;
+    what chooses the rule itself, such as amsgrad or whether there is momentum, must be alike in all. A frozen layer
+    stays as it is; to train it later make a new Trainer.
 
     Raises ValueError or TypeError for a setting that is not possible.
 
@@ -57,6 +60,8 @@ class Trainer:
     2
     >>> trainer.fit(X, t, epochs=3).epochs  # goes on
     5
+    >>> Trainer(net, Adam(), layers={1: "frozen", -1: {"learning_rate": 1e-4}}).layers
+    {1: 'frozen', 2: {'learning_rate': 0.0001}}
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Trainer:
         seed: int | None = None,
         threads: int | None = None,
         shuffle: bool | Sequence[Any] = True,
+        layers: Mapping[int, Any] | None = None,
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net must be a bpjit.Network, not {type(net).__name__}")
@@ -85,10 +91,13 @@ class Trainer:
         self._order = np.zeros(0, np.intp)
         self._pace: Pace | None = None
         self._fingerprint: int | None = None  # of the data, while an epoch is unfinished
+        self._layers: parameter_groups.Layers = {}
         self._optimizer: Optimizer = optimizers.Adam()
         self._moments = net._model.moments(self._optimizer.moments)
+        self._begun = 0  # the update that the optimiser's moments began with
         if optimizer is not None:
             self.optimizer = optimizer
+        self._layers = parameter_groups.checked(layers, self.optimizer, len(net.sizes) - 1)
 
     @property
     def net(self) -> Network:
@@ -107,17 +116,24 @@ class Trainer:
         return self._shuffle
 
     @property
+    def layers(self) -> dict[int, Any]:
+        """What is different in some layers: {number from 1: "frozen" or {setting of the optimiser: value}}."""
+        return {l: changes if isinstance(changes, str) else dict(changes) for l, changes in self._layers.items()}
+
+    @property
     def optimizer(self) -> Optimizer:
-        """The optimiser. Another one may be set between fits: its moments begin at zero unless it is of the same class
-        and keeps as many."""
+        """The optimiser. Another one may be set between fits: its moments begin at zero, and its steps are counted from
+        1, unless it is of the same class and keeps as many."""
         return self._optimizer
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be one such as bpjit.Adam(), not {optimizer!r}")
+        self._layers = parameter_groups.checked(self._layers, optimizer, len(self.net.sizes) - 1)
         if type(self._optimizer) is not type(optimizer) or len(self._moments) != optimizer.moments:
             self._moments, self._state = self.net._model.moments(optimizer.moments), None
+            self._begun = self._position.updates
         self._optimizer = optimizer
 
     # ------------------------------------------------------------------------------------------------ fit
@@ -147,7 +163,7 @@ class Trainer:
         """
         watched = None if validation is None else self._checked_validation(validation)
         run = self._checked(X, t, epochs, max_steps, checkpoint, checkpoint_every)
-        run.watched = watched
+        run.watched, run.checkpoint = watched, checkpoint
         run.free = watched is None and checkpoint is None and run.orders is None
         display = reporter(progress)
         self._target, self.net.history = run.target, self.history
@@ -155,17 +171,14 @@ class Trainer:
             with display.compiling():
                 self._compile(run)
             self._start(run, display)
-            while self._position.epoch < run.target and self._position.updates < run.last_update:
-                before = self._position.epoch
-                with interrupts.wait():
-                    self._advance(run, display)
-                if self._position.epoch > before and watched is not None:
-                    self.history.amend(self.net._scores(watched, self.threads))
-                for epoch in range(before, self._position.epoch):
-                    display.epoch_end(epoch + 1, self.history.record(epoch))
-                if checkpoint is not None and (self._position.updates % run.every == 0 or not self._position.step):
-                    self._remember_data(run)
-                    self.checkpoint(checkpoint)
+            if isinstance(self.optimizer, LBFGS):
+                self._iterate(run, display, self.optimizer)
+            else:
+                while self._position.epoch < run.target and self._position.updates < run.last_update:
+                    before = self._position.epoch
+                    with interrupts.wait():
+                        self._advance(run, display)
+                    self._look(run, display, before)
             self.history.plan = run.pace.result()
         finally:
             with interrupts.wait():
@@ -185,7 +198,7 @@ class Trainer:
         """The run that these arguments of fit ask for; raises before anything has changed."""
         data, position = self.net._data(X, t), self._position
         samples = len(data.X)
-        batch_size = check.batch_size(self.batch_size, samples)
+        batch_size = self._checked_batch_size(samples)
         if epochs is None and self._target <= position.epoch:
             raise ValueError("epochs is None, but nothing is left to do: give the number of epochs")
         target = self._target if epochs is None else position.epoch + check.integer(epochs, "epochs", low=1)
@@ -213,20 +226,46 @@ class Trainer:
         run.good = replace(position, updates=self._good_updates)
         return run
 
+    def _checked_batch_size(self, samples: int) -> int:
+        if isinstance(self.optimizer, LBFGS):
+            lbfgs.minimizer()
+            if self._position.step:
+                raise ValueError(
+                    f"epoch {self._position.epoch + 1} is unfinished, and LBFGS has no mini-batches: finish it with "
+                    "another optimiser, or begin with a new Trainer"
+                )
+            return samples
+        batch_size = check.batch_size(self.batch_size, samples)
+        if self.optimizer.full_batch and batch_size < samples:
+            raise ValueError(
+                f"{type(self.optimizer).__name__} needs all {samples} samples in every mini-batch, but batch_size is "
+                f"{batch_size}: give batch_size={samples}"
+            )
+        return batch_size
+
     def _remember_data(self, run: Run) -> None:
         """Takes the checksum of the data that an unfinished epoch must go on with."""
         self._fingerprint = run.fingerprint if self._position.step else None
 
     def _kept_state(self) -> State:
         """The state with its last good copy: that of the last fit, unless the parameters were changed since."""
-        if self._state is None or self._changes != self.net._model.changes:
-            self._state = self.net._model.state(self.optimizer, self._moments, keep=True)
+        model, kept = self.net._model, self._state
+        if kept is None or self._changes != model.changes:
+            self._state = model.state(self.optimizer, self._moments, keep=True, layers=self._optimizers)
             self._good_updates = self._position.updates
-        return self._state._replace(settings=self.optimizer.settings())
+        else:
+            state = model.state(self.optimizer, self._moments, layers=self._optimizers)
+            self._state = state._replace(good_theta=kept.good_theta, good_moments=kept.good_moments)
+        return self._state
+
+    @property
+    def _optimizers(self) -> dict[int, Optimizer | None]:
+        """What steps single layers in the optimiser's place."""
+        return parameter_groups.optimizers(self._layers, self.optimizer)
 
     def _checked_orders(self, samples: int, target: int) -> list[np.ndarray] | None:
         """The order of each epoch where the user gave them."""
-        if isinstance(self.shuffle, bool):
+        if isinstance(self.shuffle, bool) or isinstance(self.optimizer, LBFGS):
             return None
         if len(self.shuffle) < target:
             raise ValueError(f"shuffle holds {len(self.shuffle)} orders for {target} epochs: give one for each")
@@ -244,13 +283,15 @@ class Trainer:
 
     def _compile(self, run: Run) -> None:
         before = jit.seconds_compiling()
-        plan = self.net._plan(run.batch_size, self.threads, training=True)
+        by_rule = not isinstance(self.optimizer, LBFGS)
+        at_once = run.batch_size if by_rule else min(run.batch_size, GRADIENT_BATCH)
+        plan = self.net._plan(at_once, self.threads, training=True)
         if self._pace is None or self._pace.plan != plan:
             self._pace = Pace(plan)
         self._pace.begin()
         run.pace = self._pace
         asking = None if run.watched is None else self.net._plan_for(run.watched, self.threads)
-        self.net._model.compile(self.optimizer, run.batch_size, plan, asking)
+        self.net._model.compile(self.optimizer if by_rule else None, at_once, plan, asking)
         self.history.compile_seconds += jit.seconds_compiling() - before
         self.history.plan = plan
 
@@ -267,7 +308,8 @@ class Trainer:
 
     def _place(self, run: Run) -> Place:
         position = self._position
-        return Place(self._order_seed, position.epoch, position.step, position.updates, run.batch_size)
+        updates = position.updates - self._begun
+        return Place(self._order_seed, position.epoch, position.step, updates, run.batch_size)
 
     @property
     def _call_seconds(self) -> float:
@@ -303,6 +345,44 @@ class Trainer:
         if position.step:
             done_now = position.step * run.batch_size
             display.update(position.epoch + 1, done_now, position.cost / done_now)
+
+    def _look(self, run: Run, display: Progress, before: int) -> None:
+        """After a call: scores and display of the epochs that it completed, from `before` on, and the checkpoint."""
+        if self._position.epoch > before and run.watched is not None:
+            self.history.amend(self.net._scores(run.watched, self.threads))
+        for epoch in range(before, self._position.epoch):
+            display.epoch_end(epoch + 1, self.history.record(epoch))
+        if run.checkpoint is not None and (self._position.updates % run.every == 0 or not self._position.step):
+            self._remember_data(run)
+            self.checkpoint(run.checkpoint)
+
+    def _iterate(self, run: Run, display: Progress, optimizer: LBFGS) -> None:
+        """Epochs that are iterations of L-BFGS; whatever ends them, the network is as the last complete one left it."""
+        position, theta = self._position, self.net._model.theta
+        reached = theta.copy()
+
+        def done(loss: float, seconds: float) -> None:
+            with interrupts.wait():
+                reached[:] = theta
+                self.history.append({"loss": loss, "seconds": seconds})
+                position.epoch, position.updates = position.epoch + 1, position.updates + 1
+            self._look(run, display, position.epoch - 1)
+
+        most = int(min(run.target - position.epoch, run.last_update - position.updates))
+        try:
+            if lbfgs.iterate(self.net, run.data, optimizer, self._optimizers, most, self.threads, done):
+                self._target = position.epoch
+        except lbfgs.NotFinite:
+            raise DivergenceError(
+                f"training diverged: the loss or its gradient is no finite number any more at epoch "
+                f"{position.epoch + 1}; the network is as it was after {position.updates} updates. Scale the features",
+                position.epoch + 1,
+                1,
+            ) from None
+        finally:
+            with interrupts.wait():
+                theta[:] = reached
+                self.net._model.changes += 1
 
     def _account(self, run: Run, losses: np.ndarray, seconds: float) -> None:
         """Moves on by losses.size steps; an epoch that they complete enters the history."""
@@ -380,6 +460,8 @@ class Trainer:
             "network": self.net.configuration(),
             "network_seed": self.net.seed,
             "optimizer": self.optimizer.configuration(),
+            "optimizer_begun": self._begun,
+            "layers": [[l, changes] for l, changes in self._layers.items()],
             "batch_size": self.batch_size,
             "seed": self.seed,
             "threads": self.threads,
@@ -411,6 +493,7 @@ class Trainer:
             seed=configuration["seed"],
             threads=configuration["threads"],
             shuffle=shuffle,
+            layers=dict(configuration.get("layers", [])),  # older files have none
         )
         for k, moment in enumerate(trainer._moments):
             net._model.layout.write_all(moment, _unnamed(f"moment{k}.", tensors, net))
@@ -419,6 +502,7 @@ class Trainer:
             *(check.integer(position[name], name, low=0) for name in ("updates", "epoch", "step")),
             *(check.real(position[name], name, low=0) for name in ("cost", "seconds")),
         )
+        trainer._begun = check.integer(configuration.get("optimizer_begun", 0), "optimizer_begun", low=0)
         trainer._target = check.integer(configuration["target"], "target", low=0)
         if trainer._position.step:
             order = tensors.pop("order")

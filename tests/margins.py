@@ -6,7 +6,8 @@ import mmap
 import numpy as np
 
 from bpjit.engine import model
-from bpjit.engine.epoch import Data, Network
+from bpjit.engine.epoch import Data, Network, State
+from bpjit.engine.groups import Groups
 
 MARGIN = 4096  # bytes on each side: more than any tile reaches
 PATTERN = {4: np.uint32(0x7FC0DEAD), 8: np.uint64(0x7FF8DEADBEEFDEAD)}  # quiet NaNs that no arithmetic makes
@@ -81,7 +82,9 @@ class Model(model.Model):
 
     def state(self, *args, **kwargs):
         state = super().state(*args, **kwargs)
-        return type(state)(state.theta, state.moments, *(self.margins.copy(array) for array in state[2:]))
+        groups = Groups(*(self.margins.copy(array) for array in vars(state.groups).values()))
+        good = (self.margins.copy(array) for array in (state.good_theta, state.good_moments))
+        return State(state.theta, state.moments, *good, groups, self.margins.copy(state.coefficients))
 
     def moments(self, count: int) -> np.ndarray:
         return self.margins.zeros(count * self.theta.size, self.dtype).reshape(count, self.theta.size)

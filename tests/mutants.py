@@ -204,30 +204,65 @@ MUTANTS = [
     # E10
     *of(
         "optimizers.py",
-        "theta[k] -= learning_rate * gradient[k]",
-        zeroed="pass",
-        sign="theta[k] += learning_rate * gradient[k]",
+        "return theta - learning_rate * (g + weight_decay * theta)",
+        zeroed="return theta",
+        sign="return theta + learning_rate * (g + weight_decay * theta)",
+        one_term="return theta - learning_rate * g",
     ),
     *of(
         "optimizers.py",
-        "theta[k] -= learning_rate * (of_gradient * gradient[k] + of_velocity * velocity[k])",
-        zeroed="pass",
-        sign="theta[k] += learning_rate * (of_gradient * gradient[k] + of_velocity * velocity[k])",
-        one_term="theta[k] -= learning_rate * velocity[k]",
+        "return theta - learning_rate * (of_gradient * g + of_velocity * v), v",
+        zeroed="return theta, v",
+        sign="return theta + learning_rate * (of_gradient * g + of_velocity * v), v",
+        one_term="return theta - learning_rate * v, v",
     ),
     *of(
         "optimizers.py",
-        "velocity[k] = flushed(momentum * velocity[k] + gradient[k])",
-        zeroed="velocity[k] = gradient[k]",
-        sign="velocity[k] = gradient[k] - momentum * velocity[k]",
+        "v = flushed(momentum * v + of_new * g)",
+        zeroed="v = g",
+        sign="v = g - momentum * v",
+        one_term="v = flushed(momentum * v + g)",
     ),
     *of(
-        "optimizers.py",
-        "theta[k] -= rate * m[k] / (math.sqrt(v[k]) * correction + eps)",
-        zeroed="pass",
-        sign="theta[k] += rate * m[k] / (math.sqrt(v[k]) * correction + eps)",
-        no_correction="theta[k] -= rate * m[k] / (math.sqrt(v[k]) + eps)",
+        "adam.py",
+        "return theta - (rate * m / (math.sqrt(v) * correction + eps) + shrink * theta), m, v",
+        zeroed="return theta, m, v",
+        sign="return theta + (rate * m / (math.sqrt(v) * correction + eps) + shrink * theta), m, v",
+        no_correction="return theta - (rate * m / (math.sqrt(v) + eps) + shrink * theta), m, v",
+        one_term="return theta - rate * m / (math.sqrt(v) * correction + eps), m, v",
     ),
+    *of(
+        "optimizer.py",
+        "theta[k] = rule(theta[k], gradient[k], c)",
+        zeroed="pass",
+        sign="theta[k] = rule(theta[k], -gradient[k], c)",
+    ),
+    *of(
+        "optimizer.py",
+        "theta[k], m[k] = rule(theta[k], m[k], gradient[k], c)",
+        zeroed="pass",
+        sign="theta[k], m[k] = rule(theta[k], m[k], -gradient[k], c)",
+    ),
+    *of(
+        "optimizer.py",
+        "theta[k], m[k], v[k] = rule(theta[k], m[k], v[k], gradient[k], c)",
+        zeroed="pass",
+        sign="theta[k], m[k], v[k] = rule(theta[k], m[k], v[k], -gradient[k], c)",
+    ),
+    *of(
+        "optimizer.py",
+        "theta[k], m[k], v[k], w[k] = rule(theta[k], m[k], v[k], w[k], gradient[k], c)",
+        zeroed="pass",
+        sign="theta[k], m[k], v[k], w[k] = rule(theta[k], m[k], v[k], w[k], -gradient[k], c)",
+    ),
+    *of(
+        "gradient.py",
+        "layout.of_group(coefficients, layer.bias_group)",
+        other_group="layout.of_group(coefficients, layer.weight_group)",
+    ),
+    *of("epoch.py", "for group in range(job.group_count):", dropped_last="for group in range(1):"),
+    *of("model.py", "lowest=int(np.argmax(trained))", too_high="lowest=int(np.argmax(trained)) + 1"),
+    *of("model.py", "tasks = network.tasks[trained[network.tasks.l]]", all_of_them="tasks = network.tasks"),
     # the way in and out
     *of("batch.py", "last, side = first + samples - 1,", dropped_last="last, side = first + samples - 2,"),
     *of("batch.py", "tile.gather(X, rows, j, x[s], q)", zeroed="x[s, j : j + side, q : q + side] = 0"),
@@ -244,27 +279,51 @@ def flat(pairs: Params) -> list[np.ndarray]:
     return [array for pair in pairs for array in pair]
 
 
-def momentum(memory: dict, g: np.ndarray, n: int) -> np.ndarray:
-    memory["v"] = g + (0.5 * memory["v"] if n > 1 else 0)
+def descent(memory: dict, g: np.ndarray, n: int, theta: np.ndarray) -> np.ndarray:
+    return 0.1 * g
+
+
+def momentum(memory: dict, g: np.ndarray, n: int, theta: np.ndarray) -> np.ndarray:
+    memory["v"] = 0.8 * g + 0.5 * memory["v"] if n > 1 else g
     return 0.1 * memory["v"]
 
 
-def adam(memory: dict, g: np.ndarray, n: int) -> np.ndarray:
+def nesterov(memory: dict, g: np.ndarray, n: int, theta: np.ndarray) -> np.ndarray:
+    memory["v"] = g + 0.5 * memory.get("v", 0)
+    return 0.1 * (g + 0.5 * memory["v"])
+
+
+def adam(memory: dict, g: np.ndarray, n: int, theta: np.ndarray) -> np.ndarray:
     m = memory["m"] = 0.9 * memory.get("m", 0) + 0.1 * g
     v = memory["v"] = 0.999 * memory.get("v", 0) + 0.001 * g**2
     return 0.1 * (m / (1 - 0.9**n)) / (np.sqrt(v / (1 - 0.999**n)) + 1e-8)
 
 
-# The name and settings of an optimiser, and what it takes off a parameter of gradient g at step n = 1, 2, ...
+def amsgrad(memory: dict, g: np.ndarray, n: int, theta: np.ndarray) -> np.ndarray:
+    m = memory["m"] = 0.9 * memory.get("m", 0) + 0.1 * g
+    v = memory["v"] = 0.999 * memory.get("v", 0) + 0.001 * g**2
+    largest = memory["largest"] = np.maximum(memory.get("largest", 0), v)
+    return 0.1 * (m / (1 - 0.9**n)) / (np.sqrt(largest / (1 - 0.999**n)) + 1e-8)
+
+
+def of_weights(rule):
+    """The rule with the gradient of a penalty 0.3/2 |W|^2 of the weights."""
+    return lambda memory, g, n, theta: rule(memory, g + 0.3 * theta * (theta.ndim == 2), n, theta)
+
+
+# The name and settings of an optimiser, and what it takes off a parameter theta of gradient g at step n = 1, 2, ...
+WEIGHTS = {"weight_decay": 0.3, "decay_biases": False}
 OPTIMIZERS = [
-    ("SGD", {"learning_rate": 0.1}, lambda memory, g, n: 0.1 * g),
-    ("SGD", {"learning_rate": 0.1, "momentum": 0.5}, momentum),
-    (
-        "SGD",
-        {"learning_rate": 0.1, "momentum": 0.5, "nesterov": True},
-        lambda memory, g, n: 0.1 * g + 0.5 * momentum(memory, g, n),
-    ),
+    ("SGD", {"learning_rate": 0.1} | WEIGHTS, of_weights(descent)),
+    ("SGD", {"learning_rate": 0.1, "momentum": 0.5, "dampening": 0.2}, momentum),
+    ("SGD", {"learning_rate": 0.1, "momentum": 0.5, "nesterov": True} | WEIGHTS, of_weights(nesterov)),
     ("Adam", {"learning_rate": 0.1}, adam),
+    ("Adam", {"learning_rate": 0.1, "amsgrad": True}, amsgrad),
+    (
+        "AdamW",
+        {"learning_rate": 0.1, "weight_decay": 0.2},
+        lambda memory, g, n, theta: adam(memory, g, n, theta) + 0.1 * 0.2 * theta,
+    ),
 ]
 LOSSES = [("softmax", "cross_entropy"), ("tanh", "squared_error")]  # one with a kernel for the pair, one without
 
@@ -276,7 +335,8 @@ class Check:
         # A layer that fills its panel, others that fill another one in part; more than a block of samples.
         self.sizes, self.samples, self.few = [panel + 3, panel, panel + 2], panel + 3, 5
         self.losses = [(*names, *self.asked(*names)) for names in LOSSES]
-        self.steps = [(name, settings, self.stepped(rule)) for name, settings, rule in OPTIMIZERS]
+        self.steps = [(name, settings, None, self.stepped(rule)) for name, settings, rule in OPTIMIZERS]
+        self.steps.append(("SGD", {"learning_rate": 0.1}, {2: "frozen"}, self.stepped(descent, frozen=1)))
         # Two tiles of SMALL panels, and a bit of another panel, for a single sample.
         self.wide = [3, 8 * panel + 2]
         self.one = twins.problem(self.wide, 1, "tanh", "tanh", "squared_error")[:2]
@@ -285,15 +345,16 @@ class Check:
         params, X, t = twins.problem(self.sizes, self.samples, "sigmoid", output, loss)
         return params, X, t, *twins.reference_gradients(params, X, t, "sigmoid", output, loss)
 
-    def stepped(self, rule) -> Params:
-        """The parameters after two steps on the whole data."""
+    def stepped(self, rule, frozen: int = 0) -> Params:
+        """The parameters after two steps on the whole data; `frozen` layers stay, the last ones."""
         output, loss, params, X, t, _, gradients = self.losses[-1]
         memories: list[dict] = [{} for _ in flat(params)]
         for n in (1, 2):
             gradients = twins.reference_gradients(params, X, t, "sigmoid", output, loss)[1]
-            changes = [rule(*known, n) for known in zip(memories, flat(gradients), strict=True)]
-            new = [array - change for array, change in zip(flat(params), changes, strict=True)]
-            params = list(zip(new[::2], new[1::2], strict=True))
+            known = zip(memories, flat(gradients), flat(params), strict=True)
+            new = [theta - rule(memory, g, n, theta) for memory, g, theta in known]
+            stepped = list(zip(new[::2], new[1::2], strict=True))
+            params = stepped[: len(params) - frozen] + params[len(params) - frozen :]
         return params
 
     def passes(self, bpjit) -> bool:
@@ -311,9 +372,9 @@ class Check:
             few = X[: self.few]
             yield twins.distance([net.predict(few)], [twins.numpy_forward(params, few, "sigmoid", output)])
         yield self.error_of_one(bpjit)
-        for name, settings, wanted in self.steps:
+        for name, settings, layers, wanted in self.steps:
             net.set_parameters(params)
-            options = {"batch_size": self.samples, "shuffle": False, "threads": 1}
+            options = {"batch_size": self.samples, "shuffle": False, "threads": 1, "layers": layers}
             bpjit.Trainer(net, getattr(bpjit, name)(**settings), **options).fit(X, t, epochs=2)
             yield twins.distance(flat(net.parameters()), flat(wanted))
 

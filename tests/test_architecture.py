@@ -18,13 +18,13 @@ PACKAGE = ROOT / "bpjit"
 # Lowest first: a module imports from its own floor or a lower one. A new module is given its floor here.
 FLOORS = [
     {"bpjit.derivation", "bpjit.validation", "bpjit.interrupts", "bpjit.engine", "bpjit.engine.jit"},
-    {f"bpjit.engine.{name}" for name in ("tile", "tile_plain", "layout", "elementwise", "entry")},
-    {"bpjit.engine.activations", "bpjit.engine.losses", "bpjit.engine.optimizers"},
+    {f"bpjit.engine.{name}" for name in ("tile", "tile_plain", "layout", "elementwise", "entry", "optimizer")},
+    {f"bpjit.engine.{name}" for name in ("activations", "losses", "optimizers", "adam", "adaptive", "groups")},
     {"bpjit.engine.batch", "bpjit.engine.forward", "bpjit.engine.backward", "bpjit.engine.gradient"},
     {"bpjit.engine.epoch", "bpjit.engine.model", "bpjit.engine.plan"},
     {"bpjit.initializers"},
     {"bpjit.network"},
-    {"bpjit.training", "bpjit.run", "bpjit.history", "bpjit.storage", "bpjit.progress"},
+    {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},
@@ -51,6 +51,7 @@ CITATIONS = {
     "engine/forward.py": (1, 2),
     "engine/backward.py": (6, 7),
     "engine/gradient.py": (8, 9),
+    "engine/optimizer.py": (10,),
     "engine/optimizers.py": (10,),
 }
 

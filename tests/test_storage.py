@@ -726,12 +726,21 @@ def test_checkpoints_that_are_unsound_though_their_checksum_is_right(path):
     storage.resume(path)
     changes = [(tensors, {}), ({}, configuration), (tensors | {"W9": np.ones(2)}, configuration)]
     changes += [({k: v for k, v in tensors.items() if k != name}, configuration) for name in tensors]
-    changes += [(tensors, {k: v for k, v in configuration.items() if k != name}) for name in configuration]
+    needed = configuration.keys() - {"layers", "optimizer_begun"}  # which files of the first version lack
+    changes += [(tensors, {k: v for k, v in configuration.items() if k != name}) for name in sorted(needed)]
     changes += [(tensors | {"W1": W}, configuration) for W in (np.ones((9, 9), np.float32), tensors["W1"] * np.nan)]
     for changed, its_configuration in changes:
         storage.write(path, changed, metadata("checkpoint", its_configuration))
         with pytest.raises(bpjit.FileFormatError, match="no sound bpjit checkpoint"):
             bpjit.Trainer.resume(path)
+
+
+def test_checkpoints_of_the_first_version(path):
+    tensors, configuration = trainer()[0].state()
+    optimizer = {name: configuration["optimizer"][name] for name in ("name", "learning_rate", "betas", "eps")}
+    old = {name: value for name, value in configuration.items() if name not in ("layers", "optimizer_begun")}
+    storage.write(path, tensors, metadata("checkpoint", old | {"optimizer": optimizer}))
+    assert bpjit.Trainer.resume(path).state()[1] == configuration
 
 
 def test_checkpoints_of_any_configuration(path):

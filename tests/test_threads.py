@@ -78,6 +78,7 @@ activations.ACTIVATIONS["relu"] = dataclasses.replace(
 
 
 class Watched(bpjit.SGD):
+    moments = 0
     update = watched((jit.vector, jit.matrix, jit.INDEX, jit.vector, jit.vector), update)
 
 

@@ -22,7 +22,7 @@ from .forward import FEW
 from .gradient import CHUNK
 from .jit import INDEX, call, vector
 from .layout import LAYER, TASK, TASK_NUMBERS
-from .optimizers import COEFFICIENTS
+from .optimizer import COEFFICIENTS
 
 KERNELS = (
     "gather", "forward", "forward_few",  # 0: no block of many samples, none of few
@@ -43,9 +43,10 @@ JOB = np.dtype(
         for name in (
             "theta", "theta_size", "losses", "loss_count", "work", "work_size",
             "layers", "layer_count", "tasks", "task_count", "cost", "costs",  # where the network lies
+            "lowest",  # the lowest layer that is trained: the recursion ends there
             *KERNELS,
             "moments", "moment_count", "good_theta", "good_moments", "keep",  # keep: 1, or 0 for no good state
-            "settings", "setting_count", "coefficients",
+            "settings", "setting_count", "coefficients", "group_count",
             "X", "rows", "labels", "label_count", "targets", "target_count", "order", "total", "y", "output_count",
             "partials", "partial_count",
             "seed", "epoch", "step", "update", "batch_size", "piece_blocks",
@@ -57,10 +58,11 @@ JOB = np.dtype(
 )  # fmt: skip
 """What a call of `steps` is to do: addresses, counts, kernels, and where it begins."""
 
-Network = namedtuple("Network", "layers tasks cost work costs")
-"""Where things are: records of LAYER, TASK and COST, the workspace, and a C_s for each sample of a batch."""
-State = namedtuple("State", "theta moments good_theta good_moments settings coefficients")
-"""What training changes, its last good copy, and the optimiser's settings."""
+Network = namedtuple("Network", "layers tasks cost work costs lowest")
+"""Where things are: records of LAYER, TASK and COST, the workspace, and a C_s for each sample of a batch; the lowest
+layer that is trained."""
+State = namedtuple("State", "theta moments good_theta good_moments groups coefficients")
+"""What training changes, its last good copy, and the settings of the optimiser for each group of parameters."""
 Data = namedtuple("Data", "X labels targets order y")
 """Rows of X, their labels or targets (the other is empty), the order to take them in, and where outputs go."""
 Place = namedtuple("Place", "seed epoch step update batch_size")
@@ -159,7 +161,7 @@ def piece(jobs, theta, work, k):
         forward_blocks(job, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
     output(job, layers, theta, work, s_first, s_end)
     if job.gradient != 0:
-        for l in range(layers.size - 2, 0, -1):
+        for l in range(layers.size - 2, job.lowest - 1, -1):
             backward_blocks(job, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
 
 
@@ -169,7 +171,7 @@ def task(jobs, theta, work, k):
     job = jobs[0]
     tasks = jit.at(job.tasks, TASK, job.task_count)
     moments = jit.at(job.moments, theta, job.moment_count, theta.size)
-    coefficients = jit.at(job.coefficients, theta, COEFFICIENTS)
+    coefficients = jit.at(job.coefficients, theta, job.group_count, COEFFICIENTS)
     call(job.gradient, layers_of(job), tasks, theta, moments, work, coefficients, job.apply, job.samples, k)
 
 
@@ -194,7 +196,7 @@ def combined(jobs, theta, work, k):
     job = jobs[0]
     tasks = jit.at(job.tasks, TASK, job.task_count)
     moments = jit.at(job.moments, theta, job.moment_count, theta.size)
-    coefficients = jit.at(job.coefficients, theta, COEFFICIENTS)
+    coefficients = jit.at(job.coefficients, theta, job.group_count, COEFFICIENTS)
     partials = partials_of(job, theta)
     call(job.combine, layers_of(job), tasks, theta, moments, work, partials, coefficients, job.apply, job.samples, k)
 
@@ -259,7 +261,7 @@ def layer_by_layer(jobs, theta, work):
         run(job.forward_part, pieces * layers[l].panels, jobs, theta, work)
     run(job.output_part, pieces, jobs, theta, work)
     if job.gradient != 0:
-        for l in range(layers.size - 2, 0, -1):
+        for l in range(layers.size - 2, job.lowest - 1, -1):
             job.l = l
             run(job.backward_part, pieces * layers[l].panels, jobs, theta, work)
 
@@ -284,8 +286,8 @@ def steps(address, like):
     theta, work = jit.at(job.theta, like, job.theta_size), jit.at(job.work, like, job.work_size)
     losses = jit.at(job.losses, np.float64, job.loss_count)
     order = jit.at(job.order, np.intp, job.total)
-    settings = jit.at(job.settings, np.float64, job.setting_count)
-    coefficients = jit.at(job.coefficients, theta, COEFFICIENTS)
+    settings = jit.at(job.settings, np.float64, job.group_count, job.setting_count)
+    coefficients = jit.at(job.coefficients, theta, job.group_count, COEFFICIENTS)
     costs = jit.at(job.costs, np.float64, job.batch_size)
     moments = jit.at(job.moments, theta, job.moment_count * theta.size)
     for n in range(losses.size):
@@ -308,7 +310,8 @@ def steps(address, like):
             if n == 0 and job.keep != 0:
                 copy(theta, jit.at(job.good_theta, theta, theta.size))
                 copy(moments, jit.at(job.good_moments, theta, moments.size))
-            call(job.begin, settings, float(job.update + n + 1), coefficients)
+            for group in range(job.group_count):
+                call(job.begin, settings[group], float(job.update + n + 1), coefficients[group])
             if job.chunk_by_chunk != 0:
                 call(job.chunk_by_chunk, jobs, theta, work)
             else:

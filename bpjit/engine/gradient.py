@@ -16,7 +16,7 @@ CHUNK = 512
 
 
 @jit.kernel(
-    jit.records(layout.LAYER), jit.records(layout.TASK), jit.vector, jit.matrix, jit.vector, jit.vector,
+    jit.records(layout.LAYER), jit.records(layout.TASK), jit.vector, jit.matrix, jit.vector, jit.matrix,
     jit.INDEX, jit.INDEX, jit.INDEX,
 )  # fmt: skip
 def gradient(layers, tasks, theta, moments, work, coefficients, apply, samples, k):
@@ -39,7 +39,7 @@ def partial_gradient(layers, tasks, theta, moments, work, partials, samples, k):
 
 
 @jit.kernel(
-    jit.records(layout.LAYER), jit.records(layout.TASK), jit.vector, jit.matrix, jit.vector, jit.matrix, jit.vector,
+    jit.records(layout.LAYER), jit.records(layout.TASK), jit.vector, jit.matrix, jit.vector, jit.matrix, jit.matrix,
     jit.INDEX, jit.INDEX, jit.INDEX,
 )  # fmt: skip
 def combine(layers, tasks, theta, moments, work, partials, coefficients, apply, samples, k):
@@ -91,12 +91,14 @@ def finish(layers, task, theta, moments, work, coefficients, apply, numbers, sam
         moments,
         layout.task_weights(layer, task),
         layout.task_gradient(numbers, layer, task),
-        coefficients,
+        layout.of_group(coefficients, layer.weight_group),
     )
     if task.j == 0 and layer.has_bias:
         db = jit.shaped(numbers, 0, layer.panel)
         sum_samples(db, layout.task_rows(numbers, layer), layout.delta_rows(work, layer)[task.p], samples)
-        call(apply, theta, moments, layout.task_biases(layer, task), db, coefficients)
+        call(
+            apply, theta, moments, layout.task_biases(layer, task), db, layout.of_group(coefficients, layer.bias_group)
+        )
 
 
 @jit.inline

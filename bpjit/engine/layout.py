@@ -48,6 +48,8 @@ LAYER = np.dtype(
             "capacity",  # samples that there is room for
             "panel",
             "has_bias",
+            "weight_group",  # the row of coefficients that steps them
+            "bias_group",
         )
     ]
     + [("setting", np.float64)],  # of the activation
@@ -132,6 +134,12 @@ def task_rows(numbers, layer):
 def task_gradient(numbers, layer, task):
     """The part of `numbers` that the weights of a task fill, in the order of theta."""
     return jit.shaped(numbers, 0, task.rows * layer.panel)
+
+
+@jit.inline
+def of_group(coefficients, group):
+    """The coefficients that `group` steps its parameters with."""
+    return jit.shaped(coefficients, group * coefficients.shape[1], coefficients.shape[1])
 
 
 @jit.inline

@@ -1,7 +1,7 @@
 """A network as the engine runs it: theta, where its numbers lie, the kernels it calls, its workspaces."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -15,8 +15,10 @@ from .entry import find
 from .epoch import Data, Network, Place, State
 from .forward import FEW, forward, forward_few
 from .gradient import CHUNK, combine, gradient, partial_gradient, store
+from .groups import Groups
 from .layout import TASK_NUMBERS, Layout, aligned
-from .optimizers import COEFFICIENTS, SGD, Optimizer
+from .optimizer import COEFFICIENTS, Optimizer
+from .optimizers import SGD
 from .plan import Plan
 
 KEPT_WORKSPACES = 4
@@ -40,10 +42,18 @@ class Model:
         self._answers: dict[int, Answer] = {}
         self._lock = threading.Lock()
 
-    def state(self, optimizer: Optimizer, moments: np.ndarray, keep: bool = False) -> State:
-        """What a run changes, theta and the optimiser's moments; keep: with room for the last good state."""
+    def state(
+        self,
+        optimizer: Optimizer,
+        moments: np.ndarray,
+        keep: bool = False,
+        layers: Mapping[int, Optimizer | None] | None = None,
+    ) -> State:
+        """What a run changes, theta and the optimiser's moments; keep: with room for the last good state; layers: what
+        steps a layer in the optimiser's place, or None for nothing."""
         good = (self.theta.copy(), moments.copy()) if keep else (self.theta[:0], moments[:0])
-        return State(self.theta, moments, *good, optimizer.settings(), np.zeros(COEFFICIENTS, self.dtype))
+        groups = Groups.of(optimizer, layers or {}, len(self.activations))
+        return State(self.theta, moments, *good, groups, np.zeros((len(groups.settings), COEFFICIENTS), self.dtype))
 
     def moments(self, count: int) -> np.ndarray:
         """`count` arrays of zeros like theta."""
@@ -95,9 +105,13 @@ class Model:
             answer = self._answers[rows] = Answer(self, rows, plan)
         return answer(X)
 
-    def compile(self, optimizer: Optimizer, batch_size: int, training: Plan, asking: Plan | None) -> None:
-        """Compiles what training calls, and what questions about many rows do if any are asked, or loads it."""
-        self._kernels(_train(optimizer, draw=True), batch_size, training, training.threads > 1)
+    def compile(self, optimizer: Optimizer | None, batch_size: int, training: Plan, asking: Plan | None) -> None:
+        """Compiles what training calls, and what questions about many rows do if any are asked, or loads it.
+
+        optimizer: None for what `gradient` calls.
+        """
+        wanted = _train(optimizer, draw=True) if optimizer else GRADIENT
+        self._kernels(wanted, batch_size, training, training.threads > 1)
         if asking:
             for wanted in (LOSS, PREDICT):
                 self._kernels(wanted, FEW + 1, asking, asking.threads > 1)
@@ -106,15 +120,15 @@ class Model:
 
     def _run(self, wanted: tuple, state: State | None, data: Data, place: Place, losses: np.ndarray, plan: Plan) -> int:
         with self._workspace(place.batch_size) as network, jit.threads(plan.threads) as may_share:
+            if state:
+                network = _grouped(network, state.groups)
             kernels = self._kernels(wanted, place.batch_size, plan, may_share)
-            partials = np.empty(self._partials(place.batch_size) if plan.in_chunks else (0, 0), self.dtype)
+            chunks = len(network.tasks) * -(-place.batch_size // CHUNK) if plan.in_chunks else 0
+            partials = np.empty((chunks, TASK_NUMBERS), self.dtype)
             job = _job(self.theta, losses, network, kernels, state, data, partials, place, plan)
             with np.errstate(all="ignore") if config.DISABLE_JIT else nullcontext():
                 epoch.steps(_address(job), self.theta)
             return int(job[DONE])
-
-    def _partials(self, batch_size: int) -> tuple[int, int]:
-        return len(self.layout.tasks) * -(-batch_size // CHUNK), TASK_NUMBERS
 
     def _kernels(self, wanted: tuple, batch_size: int, plan: Plan, may_share: bool) -> list[int]:
         """The addresses of `wanted` kernels and of what the plan and few samples need; 0 for the others."""
@@ -161,7 +175,17 @@ class Model:
                 layout.layers[l].sigma_prime = entry.sigma_prime.address(self.dtype)
         cost = losses.addresses(self.loss, self.activations[-1].name, self.dtype)
         work, costs = aligned(layout.work_size, self.dtype), np.zeros(layout.blocks * layout.layers[0].panel)
-        return Network(layout.layers, layout.tasks, cost, work, costs)
+        return Network(layout.layers, layout.tasks, cost, work, costs, 1)
+
+
+def _grouped(network: Network, groups: Groups) -> Network:
+    """The network with the groups of its layers, less the tasks of those that are frozen."""
+    network.layers.weight_group, network.layers.bias_group = groups.weights, groups.biases
+    trained = groups.trained
+    if trained[1:].all():
+        return network
+    tasks = network.tasks[trained[network.tasks.l]]
+    return network._replace(tasks=tasks, lowest=int(np.argmax(trained)))
 
 
 STEP, DONE, ROWS = (epoch.JOB.names.index(name) for name in ("step", "done", "X"))  # type: ignore[union-attr]
@@ -210,7 +234,7 @@ def _job(
     """The record of JOB that `steps` takes, as numbers. It holds addresses: the arrays must outlive the call."""
     numbers = [
         _address(theta), theta.size, _address(losses), losses.size, *_places(network), *kernels,
-        *(_of_state(state) if state else (0,) * 8),
+        *(_of_state(state) if state else (0,) * 9),
         _address(data.X), len(data.X), _address(data.labels), data.labels.size,
         _address(data.targets), len(data.targets),
         _address(data.order), data.order.size, _address(data.y), len(data.y),
@@ -222,16 +246,17 @@ def _job(
 def _of_state(state: State) -> tuple[int, ...]:
     return (
         _address(state.moments), len(state.moments), _address(state.good_theta), _address(state.good_moments),
-        int(state.good_theta.size > 0), _address(state.settings), state.settings.size, _address(state.coefficients),
+        int(state.good_theta.size > 0), _address(state.groups.settings), state.groups.settings.shape[1],
+        _address(state.coefficients), len(state.coefficients),
     )  # fmt: skip
 
 
 def _places(network: Network) -> tuple[int, ...]:
     """What a job says of the network."""
-    layers, tasks, cost, work, costs = network
+    layers, tasks, cost, work, costs, lowest = network
     return (
         _address(work), work.size, layers.ctypes.data, len(layers), tasks.ctypes.data, len(tasks),
-        cost.ctypes.data, _address(costs),
+        cost.ctypes.data, _address(costs), lowest,
     )  # fmt: skip
 
 
