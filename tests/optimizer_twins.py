@@ -116,7 +116,7 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         "learning_rate": [1e-2, 0.3], "lr_decay": [0.0, 0.5], "initial_accumulator_value": [0.0, 0.1],
         "eps": [1e-10, 1e-2], **DECAY,
     },
-    "Adadelta": {"learning_rate": [1.0, 3.0], "rho": [0.9, 0.5], "eps": [1e-6, 1e-2], **DECAY},
+    "Adadelta": {"learning_rate": [1.0, 0.3], "rho": [0.9, 0.5], "eps": [1e-6, 1e-2], **DECAY},
     "Adam": {**ADAM, "amsgrad": [False, True], **DECAY},
     "AdamW": {**ADAM, "amsgrad": [False, True], **DECAY, "weight_decay": [1e-2, 0.5]},
     "NAdam": {

@@ -1,7 +1,11 @@
 """Against PyTorch: the same parameters and the same order of mini-batches give the same losses, in float64."""
 
+import dataclasses
+import inspect
+
 import numpy as np
 import pytest
+from optimizer_twins import VALUES, in_pairs
 from runs import classes
 
 import bpjit
@@ -11,23 +15,27 @@ pytestmark = pytest.mark.external
 STEPS, SAMPLES, BATCH = 20, 70, 8  # two epochs of 9 mini-batches, the last of 6, and two mini-batches more
 SIZES = [6, 40, 11, 3]
 OPTIMIZERS = {
-    "SGD": ({"learning_rate": 0.1}, bpjit.SGD, "SGD"),
-    "momentum": ({"learning_rate": 0.05, "momentum": 0.9}, bpjit.SGD, "SGD"),
-    "Nesterov": ({"learning_rate": 0.05, "momentum": 0.8, "nesterov": True}, bpjit.SGD, "SGD"),
-    "Adam": ({"learning_rate": 0.01}, bpjit.Adam, "Adam"),
-    "Adam, other settings": ({"learning_rate": 0.01, "betas": (0.7, 0.9), "eps": 1e-3}, bpjit.Adam, "Adam"),
+    "SGD": ("SGD", {"learning_rate": 0.1}),
+    "momentum": ("SGD", {"learning_rate": 0.05, "momentum": 0.9}),
+    "Nesterov": ("SGD", {"learning_rate": 0.05, "momentum": 0.8, "nesterov": True}),
+    "Adam": ("Adam", {"learning_rate": 0.01}),
+    "Adam, other settings": ("Adam", {"learning_rate": 0.01, "betas": (0.7, 0.9), "eps": 1e-3}),
 }
+"""With every loss and activation; those of the table follow with one of each."""
 LOSSES = ["cross_entropy", "binary_cross_entropy", "squared_error"]
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread_in_float64():
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    kind = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # NAdam keeps a number of its own in it
     yield
     torch.set_num_threads(before)
+    torch.set_default_dtype(kind)
 
 
 def data(loss):
@@ -40,8 +48,8 @@ def data(loss):
     return X, np.eye(SIZES[-1])[labels] + draw.normal(size=(SAMPLES, SIZES[-1]))
 
 
-def batches(orders):
-    return [order[start : start + BATCH] for order in orders for start in range(0, SAMPLES, BATCH)][:STEPS]
+def batches(orders, size=BATCH):
+    return [order[start : start + size] for order in orders for start in range(0, SAMPLES, size)][:STEPS]
 
 
 def costs_of_torch(z, t, loss):
@@ -55,16 +63,29 @@ def costs_of_torch(z, t, loss):
     return 0.5 * functional.mse_loss(z, t, reduction="sum") / len(t)
 
 
-def trace_of_torch(parameters, activation, loss, name, settings, orders):
+TORCHS = {"RMSProp": "RMSprop", "RProp": "Rprop"}
+
+
+def optimizer_of_torch(name, settings, theta):
+    """decay_biases is PyTorch's in groups of parameters."""
+    import torch
+
+    settings = {"lr" if key == "learning_rate" else key: value for key, value in settings.items()}
+    groups = [{"params": theta}]
+    if not settings.pop("decay_biases", True):
+        groups = [{"params": theta[::2]}, {"params": theta[1::2], "weight_decay": 0.0}]
+    return getattr(torch.optim, TORCHS.get(name, name))(groups, **settings)
+
+
+def trace_of_torch(parameters, activation, loss, name, settings, batches):
     """The loss of each mini-batch before its update, and the parameters in the end."""
     import torch
 
     X, t = map(torch.tensor, data(loss))
     theta = [torch.tensor(array, requires_grad=True) for pair in parameters for array in pair]
-    settings = {"lr" if key == "learning_rate" else key: value for key, value in settings.items()}
-    optimizer = getattr(torch.optim, name)(theta, **settings)
+    optimizer = optimizer_of_torch(name, settings, theta)
     losses = []
-    for batch in batches(orders):
+    for batch in batches:
         a = X[batch]
         for l in range(0, len(theta), 2):
             z = a @ theta[l].T + theta[l + 1]
@@ -77,35 +98,61 @@ def trace_of_torch(parameters, activation, loss, name, settings, orders):
     return losses, [array.detach().numpy() for array in theta]
 
 
-def trace(net, optimizer, loss, orders):
+def trace(net, optimizer, loss, orders, size):
     X, t = data(loss)
-    trainer = bpjit.Trainer(net, optimizer, batch_size=BATCH, shuffle=orders, threads=1)
+    trainer = bpjit.Trainer(net, optimizer, batch_size=size, shuffle=orders, threads=1)
     losses = []
-    for batch in batches(orders):
+    for batch in batches(orders, size):
         losses.append(net.loss(X[batch], t[batch]))
         trainer.fit(X, t, epochs=1, max_steps=1)
     return losses
 
 
+def assert_the_same(loss, activation, name, settings, size=BATCH, bound=1e-12):
+    """Losses within `bound`, parameters within ten times as much, and changed by more than that."""
+    orders = [np.random.default_rng(epoch).permutation(SAMPLES) for epoch in range(-(-STEPS * size // SAMPLES) + 1)]
+    net = bpjit.Network(SIZES, activation, loss=loss, dtype="float64", seed=0)
+    begun = [array for pair in net.parameters() for array in pair]
+    wanted, theta = trace_of_torch(net.parameters(), activation, loss, name, settings, batches(orders, size))
+    losses = trace(net, getattr(bpjit, name)(**settings), loss, orders, size)
+    assert len(losses) == STEPS
+    assert losses == pytest.approx(wanted, rel=bound, abs=0)
+    ends = [array for pair in net.parameters() for array in pair]
+    for found, other, before in zip(ends, theta, begun, strict=True):
+        assert np.linalg.norm(found - other) <= 10 * bound * np.linalg.norm(other)
+        assert np.linalg.norm(found - before) > 1e-3 * np.linalg.norm(found)
+
+
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid"])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("case", OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_the_same_losses_over_twenty_steps(loss, name, activation):
+def test_the_same_losses_over_twenty_steps(loss, case, activation):
     """Within float64 rounding: sums of up to 40 numbers in another order differ by some 1e-15, and training that
     converges adds such differences up over the steps without amplifying them much.
     """
-    settings, optimizer, of_torch = OPTIMIZERS[name]
-    orders = [np.random.default_rng(epoch).permutation(SAMPLES) for epoch in range(3)]
-    net = bpjit.Network(SIZES, activation, loss=loss, dtype="float64", seed=0)
-    begun = [array for pair in net.parameters() for array in pair]
-    wanted, theta = trace_of_torch(net.parameters(), activation, loss, of_torch, settings, orders)
-    losses = trace(net, optimizer(**settings), loss, orders)
-    assert len(losses) == STEPS
-    assert losses == pytest.approx(wanted, rel=1e-12, abs=0)
-    ends = [array for pair in net.parameters() for array in pair]
-    for found, other, before in zip(ends, theta, begun, strict=True):
-        assert np.linalg.norm(found - other) <= 1e-11 * np.linalg.norm(other)
-        assert np.linalg.norm(found - before) > 1e-3 * np.linalg.norm(found)  # far from where it began
+    assert_the_same(loss, activation, *OPTIMIZERS[case])
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "Lion"])  # which PyTorch does not have
+def test_every_optimizer_over_twenty_steps(name):
+    """Every two settings together. Quotients of small numbers amplify rounding more than sums do: those of gradients
+    that are nearly 0, and of centered RMSProp, whose variance is a difference.
+    """
+    for settings in in_pairs(name):
+        assert_the_same("squared_error", "tanh", name, settings, SAMPLES if name == "RProp" else BATCH, 1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "Lion"])
+def test_defaults_are_those_of_torch(name):
+    import torch
+
+    theirs = inspect.signature(getattr(torch.optim, TORCHS.get(name, name))).parameters
+    ours = {field.name: field.default for field in dataclasses.fields(getattr(bpjit, name))}
+    assert ours.pop("decay_biases", True)  # which PyTorch has not
+    ours["lr"] = ours.pop("learning_rate")
+    assert ours == {setting: theirs[setting].default for setting in ours}
+    left_out = {"params", "foreach", "maximize", "capturable", "differentiable", "fused"}
+    assert theirs.keys() - ours.keys() <= left_out | {"decoupled_weight_decay"}  # as which there is AdamW
 
 
 def test_the_gradients_of_a_mini_batch():
