@@ -2,6 +2,7 @@
 JSON. An entry of the table brings its tests along, but for its twin."""
 
 import dataclasses
+import doctest
 import json
 import math
 import re
@@ -9,11 +10,12 @@ import re
 import numpy as np
 import pytest
 from optimizer_twins import TWINS, VALUES, in_pairs, stepped
-from runs import classes, python, state_bits
+from runs import CHECKOUT, classes, python, state_bits
 from safetensors.numpy import load_file
 
 import bpjit
-from bpjit.engine import optimizers, plan
+from bpjit import parameter_groups
+from bpjit.engine import adam, adaptive, optimizers, plan
 
 BY_RULE = [name for name in optimizers.OPTIMIZERS if name != "LBFGS"]  # which is the matter of test_lbfgs.py
 FULL_BATCH = {name for name, entry in optimizers.OPTIMIZERS.items() if entry.full_batch}
@@ -127,6 +129,25 @@ def test_settings_do_not_change(optimizer):
 def test_settings_that_are_refused(make, error, words):
     with pytest.raises(error, match=re.escape(words)):
         make()
+
+
+@pytest.mark.parametrize("module", [adam, adaptive, optimizers, parameter_groups], ids=lambda module: module.__name__)
+def test_the_examples(module):
+    found = doctest.testmod(module)
+    assert found.attempted > 0 and found.failed == 0
+
+
+def test_the_optimizer_that_the_documents_make():
+    text = (CHECKOUT / "docs" / "optimizers.md").read_text(encoding="utf-8")
+    (code,) = (
+        code for code in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if "class" in code
+    )
+    made = {"__name__": "heavy"}
+    exec(code, made)
+    # 1 - 0.5, v = -0.5; then v = -0.25 - 0.5 / sqrt(2) / 2
+    optimizer = made["Heavy"](learning_rate=0.5, momentum=0.5)
+    assert steps(optimizer, 2) == pytest.approx([0.5, 0.25 - 0.25 / math.sqrt(2)], rel=1e-14)
+    assert repr(optimizer) == "Heavy(learning_rate=0.5, momentum=0.5)"
 
 
 NUMBERS = [math.nan, math.inf, -math.inf, -1.0, "0.1", None, True, 1j, [0.1], np.ones(2)]
