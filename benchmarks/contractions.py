@@ -63,7 +63,7 @@ def gradient_kernel(kernels, layers, tasks, theta, gradients, work, samples, tim
     for _ in range(times):
         for k in range(tasks.size):
             if tasks[k].l == 2:
-                call(kernels[0], layers, tasks, theta, gradients, work, theta[:0], kernels[1], samples, k)
+                call(kernels[0], layers, tasks, theta, gradients, work, gradients[:0], kernels[1], samples, k)
 
 
 class Arrays:
