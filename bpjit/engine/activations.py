@@ -17,7 +17,7 @@ sigma' in units of eps, absolute up to 1 and relative above. For a slope that fa
     relu                  0         0                 0         0
     leaky_relu            1         1                 0         0
     relu6                 0         0                 0         0
-    elu                   1         2                 1         1
+    elu                   2         2                 1         1
     selu                  2         3                 2         2
     gelu                  6         5                 2         2
     gelu_tanh             4         4                 2         2
@@ -25,7 +25,7 @@ sigma' in units of eps, absolute up to 1 and relative above. For a slope that fa
     mish                  4         5                 2         2
     hard_swish            3         3                 1         1
     softplus              2         3                 1         1
-    exp                   2         1                 1         1
+    exp                   2         2                 1         1
 
 gelu_tanh is off by that times its exponent, 1.6 |z| + 0.07 |z|^3, where that is above 1: it is a product, rounded. What
 falls to 0 with exp(z) stays near the smallest normal number instead, z sigmoid(z) at about |z| times that. What grows
