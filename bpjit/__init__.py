@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import datasets
+    from .engine import functions
     from .engine.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RMSProp, RProp
+    from .errors import FileFormatError, NotRegisteredError
+    from .gradient_check import GradientReport, check_gradients
     from .history import History
     from .network import Network
-    from .storage import FileFormatError, load
+    from .registration import register_activation, register_loss, register_optimizer
+    from .storage import load
     from .training import DivergenceError, Trainer
 
 __version__ = "0.1.0"
@@ -31,16 +35,23 @@ __all__ = [
     "Adamax",
     "DivergenceError",
     "FileFormatError",
+    "GradientReport",
     "History",
     "Lion",
     "NAdam",
     "Network",
+    "NotRegisteredError",
     "RMSProp",
     "RProp",
     "Trainer",
     "__version__",
+    "check_gradients",
     "datasets",
+    "functions",
     "load",
+    "register_activation",
+    "register_loss",
+    "register_optimizer",
 ]
 
 _HOMES = {
@@ -56,12 +67,19 @@ _HOMES = {
     "RMSProp": "engine.optimizers",
     "RProp": "engine.optimizers",
     "DivergenceError": "training",
-    "FileFormatError": "storage",
+    "FileFormatError": "errors",
+    "GradientReport": "gradient_check",
     "History": "history",
     "Network": "network",
+    "NotRegisteredError": "errors",
     "Trainer": "training",
+    "check_gradients": "gradient_check",
     "datasets": "datasets",
+    "functions": "engine.functions",
     "load": "storage",
+    "register_activation": "registration",
+    "register_loss": "registration",
+    "register_optimizer": "registration",
 }
 
 
@@ -70,7 +88,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bpjit' has no attribute {name!r}")
     home = import_module(f"bpjit.{_HOMES[name]}")
-    value = home if name == "datasets" else getattr(home, name)
+    value = home if name in ("datasets", "functions") else getattr(home, name)
     globals()[name] = value
     return value
 

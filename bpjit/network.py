@@ -14,6 +14,7 @@ from .engine.entry import find
 from .engine.epoch import Data
 from .engine.losses import LOSSES
 from .engine.model import Model
+from .errors import require
 
 if TYPE_CHECKING:
     from .engine.optimizers import Optimizer
@@ -312,6 +313,7 @@ class Network:
         return state | {"seed": self.seed, "history": self.history}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        require(state["configuration"])
         self.__init__(**state["configuration"], init="zeros", seed=state["seed"])  # type: ignore[misc]
         self.set_parameters(state["parameters"])
         self.history = state["history"]

@@ -28,6 +28,7 @@ import numpy as np
 import safetensors.numpy
 
 from . import validation
+from .errors import FileFormatError, NotRegisteredError, require
 
 if TYPE_CHECKING:
     from .network import Network
@@ -60,10 +61,6 @@ Path = str | os.PathLike[str]
 Tensors = dict[str, np.ndarray]
 
 
-class FileFormatError(ValueError):
-    """A file that is no sound model or checkpoint: corrupt, cut short, or of another kind or program."""
-
-
 # Models and checkpoints
 
 
@@ -90,7 +87,8 @@ def save(net: "Network", path: Path) -> None:
 def load(path: Path) -> "Network":
     """The network that `save` wrote, with the same bits.
 
-    Raises FileFormatError for any file that is not a sound model, OSError (FileNotFoundError, ...) for one
+    Raises FileFormatError for any file that is not a sound model, NotRegisteredError for one that uses an activation
+    or loss of your own which is not registered in this process, OSError (FileNotFoundError, ...) for one
     that cannot be read, TypeError for a path that is none.
 
     >>> import bpjit, tempfile
@@ -104,6 +102,7 @@ def load(path: Path) -> "Network":
     tensors, configuration = read(path, "model")
     with _soundness(path, "model"):
         parameters = _parameters(tensors, configuration)
+        require(configuration)
         net = Network(**configuration)
         net.set_parameters(parameters)
     return net
@@ -135,6 +134,7 @@ def resume(path: Path) -> "Trainer":
         # A forged size must not cost memory: the parameters are compared before a network is made.
         weights = {name: tensor for name, tensor in tensors.items() if re.fullmatch("[Wb][0-9]+", name)}
         _parameters(weights, configuration["network"])
+        require(configuration["network"], configuration["optimizer"])
         trainer = Trainer.from_state(tensors, configuration)
     return trainer
 
@@ -395,5 +395,6 @@ def _soundness(path: Path, kind: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError | TypeError) else repr(error)
+        kept = NotRegisteredError if isinstance(error, NotRegisteredError) else FileFormatError
         # Cut, since it may quote the file.
-        raise FileFormatError(f"{_name(path)!r} is no sound bpjit {kind}: {reason[:500]}") from error
+        raise kept(f"{_name(path)!r} is no sound bpjit {kind}: {reason[:500]}") from error

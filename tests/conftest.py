@@ -56,3 +56,17 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiled call makes one step or a few."""
     monkeypatch.setattr("bpjit.training.CALL_SECONDS", 1e-7)
+
+
+@pytest.fixture
+def own_entries() -> Any:
+    """The tables are afterwards as they were; other tests know nothing of what one has registered."""
+    from bpjit import registration
+    from bpjit.engine import activations, losses, optimizers
+
+    tables = activations.ACTIVATIONS, losses.LOSSES, optimizers.OPTIMIZERS, registration._own
+    before = [dict(table) for table in tables]  # type: ignore[call-overload]
+    yield
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()  # type: ignore[attr-defined]
+        table.update(entries)  # type: ignore[attr-defined]

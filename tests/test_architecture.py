@@ -17,14 +17,19 @@ PACKAGE = ROOT / "bpjit"
 
 # Lowest first: a module imports from its own floor or a lower one. A new module is given its floor here.
 FLOORS = [
-    {"bpjit.derivation", "bpjit.validation", "bpjit.interrupts", "bpjit.engine", "bpjit.engine.jit"},
-    {f"bpjit.engine.{name}" for name in ("tile", "tile_plain", "layout", "elementwise", "entry", "optimizer")},
+    {"bpjit.derivation", "bpjit.validation", "bpjit.interrupts", "bpjit.differences"}
+    | {"bpjit.engine", "bpjit.engine.function", "bpjit.engine.jit"},
+    {
+        f"bpjit.engine.{name}"
+        for name in ("tile", "tile_plain", "layout", "elementwise", "functions", "entry", "optimizer")
+    },
     {f"bpjit.engine.{name}" for name in ("activations", "losses", "optimizers", "adam", "adaptive", "groups")},
     {"bpjit.engine.batch", "bpjit.engine.forward", "bpjit.engine.backward", "bpjit.engine.gradient"},
-    {"bpjit.engine.epoch", "bpjit.engine.model", "bpjit.engine.plan"},
-    {"bpjit.initializers"},
-    {"bpjit.network"},
-    {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")},
+    {"bpjit.engine.epoch", "bpjit.engine.model", "bpjit.engine.plan", "bpjit.engine.custom"},
+    {"bpjit.initializers", "bpjit.errors", "bpjit.user_function"},
+    {"bpjit.network", "bpjit.registration"},
+    {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
+    | {"bpjit.gradient_check"},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},

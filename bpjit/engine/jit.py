@@ -37,6 +37,7 @@ from numba.misc.appdirs import AppDirs
 from numba.np.arrayobj import populate_array
 
 from .. import interrupts
+from .function import fingerprint
 
 # Never nnan or ninf: they would delete the tests that detect divergence.
 # error_model="numpy": a test for division by zero in a loop blocks its vectorisation (Adam: 14 times slower).
@@ -88,25 +89,20 @@ def _engine_stamp() -> str:
     return digest.hexdigest()
 
 
-def _code(function: Any) -> tuple:
-    """What a function and those it closes over do: two of a user's with one name must not be taken for each other."""
-    function = getattr(function, "py_func", function)
-    if not hasattr(function, "__code__"):
-        return (repr(function),)
-    code, cells = function.__code__, function.__closure__ or ()
-    constants = [c.co_code if hasattr(c, "co_code") else repr(c) for c in code.co_consts]
-    return code.co_code, constants, code.co_names, [_code(cell.cell_contents) for cell in cells]
-
-
 class CacheFile:
     """What a kernel was compiled to, in one file; whatever is wrong with it, the kernel is compiled again."""
 
     def __init__(self, name: str, function: Callable, signature: Any, codegen: Any):
-        key = repr((_engine_stamp(), name, _code(function), str(signature), codegen.magic_tuple()))
+        content = fingerprint(function)
+        key = repr((_engine_stamp(), name, content, str(signature), codegen.magic_tuple()))
         self.path = cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
         self.codegen = codegen
+        self.reliable = content is not None
+        """Whether another function cannot have the same key: else nothing is kept."""
 
     def load(self) -> "Compiled | None":
+        if not self.reliable:
+            return None
         try:
             content = self.path.read_bytes()
             if hashlib.sha256(content[32:]).digest() != content[:32]:
@@ -120,6 +116,8 @@ class CacheFile:
             return None
 
     def save(self, compiled: "Compiled") -> None:
+        if not self.reliable:
+            return
         temporary = None
         try:
             library = compiled.library.serialize_using_object_code()

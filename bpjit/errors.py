@@ -1,0 +1,38 @@
+"""Errors about files and pickles, and the check that what they name is there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .engine.activations import ACTIVATIONS
+from .engine.losses import LOSSES
+from .engine.optimizers import OPTIMIZERS
+
+SHOWN = 60
+"""Letters of a name in a message."""
+
+
+class FileFormatError(ValueError):
+    """A file that is no sound model or checkpoint: corrupt, cut short, or of another kind or program."""
+
+
+class NotRegisteredError(FileFormatError):
+    """A model, checkpoint or pickle that uses an activation, a loss or an optimiser of the user's own, which must be
+    registered in this process before it is read."""
+
+
+def require(network: Mapping[str, Any], optimizer: Any = None) -> None:
+    """Raises NotRegisteredError if a configuration of a network, or of an optimiser, has a name that nothing has."""
+    activations = network.get("activation", ())
+    wanted: list[tuple[str, Mapping[str, Any], Any]]
+    wanted = [("activation", ACTIVATIONS, text) for text in (activations if isinstance(activations, list) else ())]
+    wanted += [("activation", ACTIVATIONS, network.get("output")), ("loss", LOSSES, network.get("loss"))]
+    if isinstance(optimizer, Mapping):
+        wanted.append(("optimizer", OPTIMIZERS, optimizer.get("name")))
+    for kind, table, text in wanted:
+        name = text.partition("(")[0].strip() if isinstance(text, str) else ""
+        short = repr(name[:SHOWN])
+        if name.isidentifier() and name not in table:
+            raise NotRegisteredError(
+                f"the {kind} {short} is neither built in nor registered in this process; if it is one of your own, "
+                f"call bpjit.register_{kind}({short}, ...) here first, with the functions that it had"
+            )
