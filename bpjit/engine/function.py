@@ -6,6 +6,7 @@ user's function is copied with them when it is registered (`snapshot`): whenever
 
 import dis
 import hashlib
+import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
@@ -48,7 +49,7 @@ def _of_function(function: Any, seen: dict[int, int]) -> tuple:
         return _of_value(value, seen, attributes)
 
     cells = tuple(of(_contents(cell)) for cell in function.__closure__ or ())
-    if _library(function.__module__):  # what it reads there changes with the package
+    if of_library(function):  # what it reads there changes with the package
         return (_of_code(code), cells)
     defaults = of(function.__defaults__), of(tuple(sorted((function.__kwdefaults__ or {}).items())))
     read = [(name, function.__globals__[name]) for name in sorted(globals_read(code)) if name in function.__globals__]
@@ -71,8 +72,8 @@ def _of_value(value: Any, seen: dict[int, int], attributes: set[str]) -> tuple:
             return ("module", value.__name__)
         asked = sorted(name for name in attributes if hasattr(value, name))
         return ("module", value.__name__, *(_of_value(getattr(value, name), seen, attributes) for name in asked))
-    if isinstance(value, FunctionType) and (value.__closure__ or not _library(value.__module__)):
-        if not _library(value.__module__) and _implemented_elsewhere(value):
+    if isinstance(value, FunctionType) and (value.__closure__ or not of_library(value)):
+        if not of_library(value) and _implemented_elsewhere(value):
             raise UnknownContentError(value)
         return _of_function(value, seen)
     if isinstance(value, type | FunctionType | BuiltinFunctionType | np.ufunc) or _library(type(value).__module__):
@@ -105,6 +106,12 @@ def _contents(cell: CellType) -> Any:
 
 def _library(module: str | None) -> bool:
     return (module or "").partition(".")[0] in LIBRARIES
+
+
+def of_library(function: FunctionType) -> bool:
+    """Whether a function stands in a module of LIBRARIES (and is no example in its documentation)."""
+    module = sys.modules.get(function.__module__ or "")
+    return _library(function.__module__) and module is not None and vars(module) is function.__globals__
 
 
 def _names(code: CodeType) -> tuple[str, ...]:
@@ -143,7 +150,7 @@ def snapshot(function: Callable, compiled: Callable) -> Any:
 def _copied(value: Any, compiled: Callable, copies: dict[int, Any]) -> Any:
     jitted = isinstance(value, Dispatcher)
     function = value.py_func if jitted else value
-    if not isinstance(function, FunctionType) or _library(function.__module__):
+    if not isinstance(function, FunctionType) or of_library(function):
         return value
     if id(function) in copies:
         return copies[id(function)]

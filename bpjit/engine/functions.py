@@ -3,11 +3,10 @@
 Inside a compiled function they are arithmetic that LLVM vectorises, accurate to 3 units in the last place, while
 `math.exp` and its kin are a library call for every number. Called from Python they are NumPy's.
 
->>> import bpjit
->>> exp, like = bpjit.functions.exp, bpjit.functions.like
->>> bpjit.register_activation(
-...     "gaussian", lambda z: exp(-z * z), lambda z, a: like(z, -2.0) * z * a, initializer="glorot_uniform"
-... )
+docs/own.md shows what they are for.
+
+>>> float(exp(0.0)), float(sigmoid(0.0))
+(1.0, 0.5)
 """
 
 from typing import Any
