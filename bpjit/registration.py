@@ -4,7 +4,7 @@ import inspect
 import keyword
 import threading
 from collections.abc import Mapping
-from dataclasses import field, make_dataclass
+from dataclasses import make_dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,10 @@ from . import initializers, validation
 from .differences import disagreements, points
 from .engine import custom, jit, optimizers
 from .engine.activations import ACTIVATIONS
+from .engine.entry import find
 from .engine.losses import LOSSES
-from .engine.optimizers import COEFFICIENTS, OPTIMIZERS, Optimizer
+from .engine.optimizer import COEFFICIENTS, Optimizer, positive, real
+from .engine.optimizers import OPTIMIZERS
 from .errors import require
 from .user_function import Function, compile_kernels, described, essence, fingerprints, result_type, taken, takes
 
@@ -30,6 +32,8 @@ PAIRS = 20
 SAMPLES, OUTPUTS = 60, 4
 """Random samples and outputs at which a loss of whole samples is checked."""
 PROBE_STEPS = 100
+CLASSES = {"distribution": "one", "class": "one", "unit": "each"}
+"""What kind of classifier a loss makes, by its targets."""
 NAME_LENGTH = 60
 
 _lock = threading.RLock()
@@ -67,7 +71,7 @@ def register_activation(
     ('bell',)
     """
     name = _name(name, ACTIVATIONS, "activation")
-    initializer = validation.choice(initializer, initializers.INITIALIZERS, "initializer")
+    initializer = find(initializers.INITIALIZERS, initializer, "initializer").text
     low, high = _range(over, "over")
     f, _ = taken(sigma, "sigma", ("z",))
     prime, of_a = taken(sigma_prime, "sigma_prime", ("z",), ("z", "a"))
@@ -125,7 +129,8 @@ def register_loss(
     y_i: the functions that `bpjit.derivation` takes; y and t are float64 whatever the network's dtype. Either are
     functions that Numba can compile (def, lambda, @njit; they may call other such functions and read numbers around
     them). output: the output activation unless the network is given another. targets: what t may hold, "any" numbers,
-    a "unit" interval 0 ... 1, or a "distribution" over the outputs; or another kind that a built-in loss has. over:
+    a "unit" interval 0 ... 1 for each class, or a "distribution" over the classes, which make a classifier; or another
+    kind that a built-in loss has. over:
     ranges of y and t to check on, one (low, high) or a pair of them; None takes what the output activation makes of
     -5 ... 5.
 
@@ -153,7 +158,7 @@ def register_loss(
         if _is_registered("loss", name, made_of):
             return
         make = custom.loss_of_outputs if per_output else custom.loss_of_samples
-        entry = make(name, output, C_s, prime, targets)
+        entry = make(name, output, C_s, prime, targets=targets, classes=CLASSES.get(targets))
         tried = {"cost": (entry.cost, C_s, 2), "cost_prime": (entry.cost_prime, prime, 2 if per_output else 3)}
         y, t = (_pairs if per_output else _samples)(*ranges, targets)
         for dtype in DTYPES:
@@ -237,7 +242,7 @@ def register_optimizer(name: str, update: Function, moments: int = 0, begin: Fun
     the optimiser, a number; `learning_rate` must be above 0.
 
     begin: what is the same for all parameters of a step, computed once, in float64: begin(step, setting=default, ...)
-    gives a tuple of up to 8 numbers, and update(w, g, m, ..., number, ...) gets these instead of the settings.
+    gives a tuple of up to 16 numbers, and update(w, g, m, ..., number, ...) gets these instead of the settings.
 
     Registering a name of one's own again takes its place; trainers keep the optimiser that they have.
 
@@ -250,7 +255,7 @@ def register_optimizer(name: str, update: Function, moments: int = 0, begin: Fun
     ...     return w - learning_rate * v, v
     >>> Heavy = bpjit.register_optimizer("Heavy", update, moments=1)
     >>> Heavy(learning_rate=0.1)
-    Heavy(learning_rate=0.1, momentum=0.9)
+    Heavy(learning_rate=0.1)
     """
     name = _name(name, OPTIMIZERS, "optimizer")
     moments = validation.integer(moments, "moments", low=0, high=custom.MOMENTS)
@@ -275,7 +280,7 @@ def register_optimizer(name: str, update: Function, moments: int = 0, begin: Fun
         tried = {"update": (kernels["update"], update_of, 2 + moments + count)}
         if begin_of is not None:
             tried["begin"] = (kernels["begin"], begin_of, 1 + len(settings))
-        entry = _class(name, update_of, settings, moments, kernels)
+        entry = _class(name, update_of, settings, kernels)
         for dtype in DTYPES:
             compile_kernels(f"optimizer {name!r}", tried, dtype, results=1 + moments)
             _check_steps(name, entry(), moments, dtype)
@@ -338,23 +343,18 @@ def _returned(begin: Function, settings: int) -> int:
     return count
 
 
-def _class(
-    name: str, update: Function, settings: dict[str, float], moments: int, kernels: dict[str, jit.Kernel]
-) -> type[Optimizer]:
-    def check(self: Any) -> None:
-        for setting in settings:
-            object.__setattr__(self, setting, _setting(setting, getattr(self, setting)))
-
+def _class(name: str, update: Function, settings: dict[str, float], kernels: dict[str, jit.Kernel]) -> type[Optimizer]:
     namespace = {
         "__doc__": inspect.getdoc(update) or f"{name}: an optimiser of the user's own.",
-        "__post_init__": check,
         "__reduce__": lambda self: (_restored, (self.configuration(),)),
         "begin": kernels["begin"],
-        "update": property(lambda self: kernels["update"]),
-        "moments": property(lambda self: moments),
+        "rule": kernels["update"],
     }
-    fields = [(setting, float, field(default=value)) for setting, value in settings.items()]
-    made = make_dataclass(name, fields, bases=(Optimizer,), frozen=True, namespace=namespace)
+    fields = [
+        (setting, float, positive(value) if setting == "learning_rate" else real(value))
+        for setting, value in settings.items()
+    ]
+    made = make_dataclass(name, fields, bases=(Optimizer,), frozen=True, repr=False, namespace=namespace)
     made.__module__ = update.__module__
     return made
 

@@ -80,7 +80,7 @@ def test_a_wrong_derivative_is_found(factor, dtype):
 
 def test_a_wrong_loss_is_found():
     losses.LOSSES["wrong"] = custom.loss_of_outputs(
-        "wrong", "identity", lambda y, t: (y - t) * (y - t), lambda y, t: y - t, "any"
+        "wrong", "identity", lambda y, t: (y - t) * (y - t), lambda y, t: y - t, targets="any"
     )
     report = bpjit.check_gradients(network(loss="wrong", dtype="float64"), X, np.eye(2)[t])
     assert (

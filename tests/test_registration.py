@@ -122,7 +122,7 @@ def test_a_loss_of_the_same_formula():
 @pytest.mark.nojit
 def test_an_optimizer_of_the_same_formula():
     Own = bpjit.register_optimizer("Own", momentum, moments=1)
-    assert repr(Own()) == "Own(learning_rate=0.1, momentum=0.5)" and Own.__doc__ == momentum.__doc__
+    assert repr(Own()) == "Own(learning_rate=0.1)" and Own.__doc__ == momentum.__doc__
     assert_alike(fitted(Own(0.2)), fitted(bpjit.SGD(0.2, momentum=0.5)))
 
 

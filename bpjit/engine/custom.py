@@ -12,12 +12,10 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from . import activations, jit, losses
 from .elementwise import inline
-from .jit import INDEX, NUMBER, call, like, matrix, vector
+from .jit import NUMBER, call, like, matrix, vector
 from .losses import COSTS
-from .optimizers import COEFFICIENTS, flushed
+from .optimizer import COEFFICIENTS, SETTINGS, Update, flushed
 from .tile import PANEL_MAX
-
-SETTINGS = types.Array(types.float64, 1, "C")
 
 MOMENTS = 3
 """Moments that an update may keep."""
@@ -80,15 +78,15 @@ def activation(name: str, sigma: Callable, sigma_prime: Callable, of_a: bool, in
     return activations.elementwise(name, forward, slope if of_a else slope_of_z, initializer=initializer)
 
 
-def loss_of_outputs(name: str, output: str, cost: Callable, cost_prime: Callable, targets: str):
+def loss_of_outputs(name: str, output: str, cost: Callable, cost_prime: Callable, **properties):
     """A loss that is a sum of cost(y, t) over the outputs."""
     cost_of, prime_of = compilable(cost), compilable(cost_prime)
     return losses.termwise(
-        name, output, lambda y, t: number(cost_of(y, t)), lambda y, t: number(prime_of(y, t)), targets=targets
+        name, output, lambda y, t: number(cost_of(y, t)), lambda y, t: number(prime_of(y, t)), **properties
     )
 
 
-def loss_of_samples(name: str, output: str, cost: Callable, cost_prime: Callable, targets: str):
+def loss_of_samples(name: str, output: str, cost: Callable, cost_prime: Callable, **properties):
     """A loss from cost(y, t) and cost_prime(y, t, i) of the whole vectors of a sample, which are float64 as in the
     specification; their memory is taken once a call, for a block of samples."""
     cost_of, prime_of = compilable(cost), compilable(cost_prime)
@@ -111,51 +109,34 @@ def loss_of_samples(name: str, output: str, cost: Callable, cost_prime: Callable
     return losses.Loss(
         name=name,
         output=output,
-        targets=targets,
         cost=jit.kernel(matrix, matrix, COSTS, NUMBER, name=f"losses.{name}")(add_costs),
         cost_prime=jit.kernel(matrix, matrix, matrix, NUMBER, name=f"losses.{name}_prime")(write_slopes),
+        **properties,
     )
 
 
-def update_kernel(name: str, update: Callable, moments: int, count: int) -> jit.Kernel:
-    """The tile function of update(w, g, moments ..., numbers ...), with `count` numbers, the first coefficients."""
+def update_kernel(name: str, update: Callable, moments: int, count: int) -> Update:
+    """The kernel of update(w, g, moments ..., numbers ...), with `count` numbers, the first coefficients."""
     update_of = compilable(update)
 
-    def without_moments(theta, moments, start, gradient, coefficients):
-        numbers = first(coefficients, count)
-        theta = theta[start : start + gradient.size]
-        for k in range(gradient.size):
-            theta[k] = number(update_of(theta[k], gradient[k], *numbers))
+    def without_moments(w, g, c):
+        return number(update_of(w, g, *c[:count]))
 
-    def with_one(theta, moments, start, gradient, coefficients):
-        numbers = first(coefficients, count)
-        theta = theta[start : start + gradient.size]
-        m = moments[0, start : start + gradient.size]
-        for k in range(gradient.size):
-            w, m_k = update_of(theta[k], gradient[k], m[k], *numbers)
-            theta[k], m[k] = number(w), flushed(like(m[k], number(m_k)))
+    def with_one(w, m, g, c):
+        w, new_m = update_of(w, g, m, *c[:count])
+        return number(w), flushed(like(m, number(new_m)))
 
-    def with_two(theta, moments, start, gradient, coefficients):
-        numbers = first(coefficients, count)
-        theta = theta[start : start + gradient.size]
-        m, v = moments[0, start : start + gradient.size], moments[1, start : start + gradient.size]
-        for k in range(gradient.size):
-            w, m_k, v_k = update_of(theta[k], gradient[k], m[k], v[k], *numbers)
-            theta[k], m[k] = number(w), flushed(like(m[k], number(m_k)))
-            v[k] = flushed(like(v[k], number(v_k)))
+    def with_two(w, m, v, g, c):
+        w, new_m, new_v = update_of(w, g, m, v, *c[:count])
+        return number(w), flushed(like(m, number(new_m))), flushed(like(v, number(new_v)))
 
-    def with_three(theta, moments, start, gradient, coefficients):
-        numbers = first(coefficients, count)
-        theta = theta[start : start + gradient.size]
-        m, v = moments[0, start : start + gradient.size], moments[1, start : start + gradient.size]
-        u = moments[2, start : start + gradient.size]
-        for k in range(gradient.size):
-            w, m_k, v_k, u_k = update_of(theta[k], gradient[k], m[k], v[k], u[k], *numbers)
-            theta[k], m[k] = number(w), flushed(like(m[k], number(m_k)))
-            v[k], u[k] = flushed(like(v[k], number(v_k))), flushed(like(u[k], number(u_k)))
+    def with_three(w, m, v, u, g, c):
+        w, new_m, new_v, new_u = update_of(w, g, m, v, u, *c[:count])
+        m, v, u = like(m, number(new_m)), like(v, number(new_v)), like(u, number(new_u))
+        return number(w), flushed(m), flushed(v), flushed(u)
 
-    kernels = (without_moments, with_one, with_two, with_three)
-    return jit.kernel(vector, matrix, INDEX, vector, vector, name=f"optimizers.{name}")(kernels[moments])
+    rule = (without_moments, with_one, with_two, with_three)[moments]
+    return Update(rule, moments, f"optimizers.{name}")
 
 
 def begin_kernel(name: str, begin: Callable | None, has_step: bool, count: int) -> jit.Kernel:

@@ -52,9 +52,9 @@ begin = jit.kernel(SETTINGS, NUMBER, vector)
 class Update(Kernel):
     """A kernel `update`, and how many moments of each parameter it keeps."""
 
-    def __init__(self, rule: Callable, moments: int) -> None:
-        home = rule.__module__.rpartition(".")[2]
-        super().__init__(_LOOPS[moments](jit.inline(rule)), f"{home}.{rule.__name__}", types.void, self._parameters)
+    def __init__(self, rule: Callable, moments: int, name: str | None = None) -> None:
+        name = name or f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}"
+        super().__init__(_LOOPS[moments](jit.inline(rule)), name, types.void, self._parameters)
         self.moments = moments
 
     @staticmethod
