@@ -121,10 +121,10 @@ def huber_prime(y, t, delta):
 
 def log_cosh(y, t):
     """log cosh e = |e| + log(1 + exp(-2 |e|)) - log 2, which cancels near 0: there 1/2 log(1 + sinh² e)."""
-    e, square = abs(y - t), tanh(y - t) * tanh(y - t)
-    small = like(y, 0.5) * log1p(square / (like(y, 1.0) - square))
-    large = e + (log1p(exp(like(y, -2.0) * e)) - like(y, 0.6931471805599453))
-    return small if e < like(y, 0.75) else large
+    e, square, decay = abs(y - t), tanh(y - t) * tanh(y - t), exp(like(y, -2.0) * abs(y - t))
+    near = e < like(y, 0.75)
+    p = log1p(square / (like(y, 1.0) - square) if near else decay)
+    return like(y, 0.5) * p if near else e + (p - like(y, 0.6931471805599453))
 
 
 def log_cosh_prime(y, t):
