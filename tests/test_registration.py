@@ -7,7 +7,6 @@ import pickle
 import re
 
 import numba
-import numba
 import numpy as np
 import pytest
 from runs import bits, classes, python
