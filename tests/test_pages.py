@@ -1,0 +1,31 @@
+"""The pages that show how bpjit is used: their code runs, from top to bottom."""
+
+import re
+
+import pytest
+from runs import CHECKOUT
+
+BLOCK = re.compile(r"(?<!-->\n)^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""But for code that is included from the source."""
+
+
+@pytest.mark.usefixtures("one_thread", "own_entries")
+@pytest.mark.parametrize(
+    ("page", "least", "printed"),
+    [
+        (
+            "README.md",
+            2,
+            "\nGradients of Network(64-99-10, bell, softmax, cross_entropy(label_smoothing=0.1), float32)\n",
+        ),
+        ("docs/own.md", 9, "Gradients of Network(64-32-10, swish, softmax, cross_entropy, float32)\n"),
+    ],
+)
+def test_the_page_runs(page, least, printed, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall((CHECKOUT / page).read_text(encoding="utf-8"))
+    assert len(blocks) >= least
+    names = {"__name__": "page"}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+    assert printed in capsys.readouterr().out
