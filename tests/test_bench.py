@@ -178,7 +178,11 @@ def test_ctrl_c_prints_the_rows_that_are_complete_and_leaves_no_process(rows, tm
         time.sleep(0.0 if rows else 1.0)
         children = children_of(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
-        _, errors = process.communicate(timeout=60)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            if process.poll() is None:  # else leaving the block would wait for it
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
     assert re.fullmatch(rf"bpjit: stopped by Ctrl-C: {rows} of \d+ rows are complete\n", errors)
     assert path.exists() == bool(rows)
