@@ -318,6 +318,7 @@ def test_the_same_as_pytorch(name):
 TO_MEMORY = {"memcpy", "memmove", "memset", "NRT_MemInfo_call_dtor"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads the assembly of x86-64")
 @pytest.mark.parametrize("part", ["sigma", "sigma_prime"])
 @pytest.mark.parametrize("name", ACTIVATIONS)

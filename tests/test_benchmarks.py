@@ -116,7 +116,17 @@ def test_every_suite_is_there():
     assert {suite.__module__ for suite, _ in BENCHMARKS} == {f"benchmarks.{name}" for name in SUITES}
 
 
-@pytest.mark.parametrize(("suite", "name"), BENCHMARKS, ids=IDS)
+MARKED = [
+    pytest.param(
+        *benchmark,
+        marks=[pytest.mark.slow] if benchmark[1] in ("track_empty_cache", "track_filled_cache") else [],
+        id=name,
+    )
+    for benchmark, name in zip(BENCHMARKS, IDS, strict=True)
+]
+
+
+@pytest.mark.parametrize(("suite", "name"), MARKED)
 def test_a_benchmark(suite, name, monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(runs.CHECKOUT))
     monkeypatch.chdir(tmp_path)

@@ -146,7 +146,7 @@ def arguments(name, dtype, count):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_as_exact_as_the_docstring_says(name, dtype):
-    errors = units_in_the_last_place(name, arguments(name, dtype, 2000))
+    errors = units_in_the_last_place(name, arguments(name, dtype, 700))
     assert errors.max() <= PROMISED[name][DTYPES.index(dtype)]
 
 

@@ -82,6 +82,7 @@ def slowed(folder, old, new):
     return Tree(folder, folder / "kernels")
 
 
+@pytest.mark.slow
 def test_a_slowed_kernel_is_caught(sound, short_turns, tmp_path, capsys):
     once = "        sum_chunk(layers, tasks[k], theta, moments, work, numbers, s, min(s + CHUNK, samples), s > 0)\n"
     tree = slowed(tmp_path, once, f"        for _ in range(8):\n    {once}")

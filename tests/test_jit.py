@@ -259,6 +259,7 @@ assert history["loss"][-1] < 0.1 * history["loss"][0]
 """
 
 
+@pytest.mark.slow
 def test_a_fit_without_a_folder_for_kernels(tmp_path):
     (tmp_path / "file").write_text("in its place")
     python(TRAIN, BPJIT_CACHE_DIR=str(tmp_path / "file" / "kernels"))

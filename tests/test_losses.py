@@ -155,13 +155,6 @@ def check(outputs, output, text):
 
 
 @pytest.mark.nojit
-@pytest.mark.parametrize("output", ACTIVATIONS)
-@pytest.mark.parametrize("loss", LOSSES)
-def test_any_output_activation(loss, output):
-    check(3, output, loss)
-
-
-@pytest.mark.nojit
 @pytest.mark.parametrize("text", TEXTS)
 def test_one_output_and_a_setting(text):
     check(3, entry_of(text).output, text)

@@ -380,6 +380,13 @@ def test_gradients_are_those_of_the_loss():
 
 
 @pytest.mark.nojit
+@pytest.mark.nojit
+def test_gradients_of_a_loss_that_is_not_finite():
+    net = bpjit.Network([1, 1], loss="squared_error", init="constant(1e30)")
+    assert net.loss([[1e10]], [0.0]) == math.inf
+    assert not any(np.isfinite(g).any() for pair in net.gradients([[1e10]], [0.0]) for g in pair)
+
+
 def test_gradients_change_nothing_and_have_no_biases_where_there_are_none():
     net = bpjit.Network([3, 4, 2], bias=False, seed=0)
     before = bits(net)

@@ -278,8 +278,9 @@ def chunk_by_chunk(jobs, theta, work):
 def steps(address, like):
     """Steps as the job at `address` says, over epochs as they come; writes the loss of each, before its update.
 
-    Done is the number of steps. Stops before the update of a step whose loss is not finite; done is -1 if in the end a
-    parameter or a moment is not. What it began with is kept as the last good state once its loss is known to be finite.
+    Done is the number of steps. Stops before the update of a step whose loss is not finite, if a good state is kept;
+    done is -1 if in the end a parameter or a moment is not. What it began with is kept as that state once its loss is
+    known to be finite.
     """
     jobs = jit.at(address, JOB, 1)
     job = jobs[0]
@@ -303,7 +304,7 @@ def steps(address, like):
         else:
             run(job.piece, pieces_of(job), jobs, theta, work)
         losses[n] = mean(costs, job.samples)
-        if not math.isfinite(losses[n]):
+        if not math.isfinite(losses[n]) and (job.keep != 0 or job.gradient == 0):
             job.done = n
             return 1
         if job.gradient != 0:
