@@ -116,12 +116,9 @@ def test_every_suite_is_there():
     assert {suite.__module__ for suite, _ in BENCHMARKS} == {f"benchmarks.{name}" for name in SUITES}
 
 
+COMPILING = ("track_empty_cache", "track_filled_cache")
 MARKED = [
-    pytest.param(
-        *benchmark,
-        marks=[pytest.mark.slow] if benchmark[1] in ("track_empty_cache", "track_filled_cache") else [],
-        id=name,
-    )
+    pytest.param(*benchmark, marks=[pytest.mark.slow] if benchmark[1] in COMPILING else [], id=name)
     for benchmark, name in zip(BENCHMARKS, IDS, strict=True)
 ]
 
