@@ -149,7 +149,7 @@ HARD = {
 }
 
 
-def arguments(name, dtype, count=250):
+def arguments(name, dtype, count=120):
     """Numbers of every magnitude, as far as exp(|z|) goes, and close to where pieces meet; none where they do."""
     draw, info = np.random.default_rng(3), np.finfo(dtype)
     most = np.log(float(info.max)) - 5

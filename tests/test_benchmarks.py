@@ -261,6 +261,7 @@ def test_the_work_grows_with_the_parameter(what):
         assert case.flops / once.flops >= 0.9 * times
 
 
+@pytest.mark.slow
 def test_an_empty_cache_takes_longer_than_a_filled_one(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(runs.CHECKOUT))
     suite = next(suite for suite, _ in BENCHMARKS if suite.__module__ == "benchmarks.compile")

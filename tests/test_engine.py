@@ -620,6 +620,7 @@ def passed(tmp_path_factory):
     return run_mutants(str(tmp_path_factory.mktemp("mutants")), "all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
 def test_an_error_in_the_engine_is_found(mutant, passed):
     assert passed["sound"]

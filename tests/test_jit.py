@@ -295,6 +295,7 @@ print(bpjit.__file__, net.predict([[1.0]])[0, 0])
 """
 
 
+@pytest.mark.slow
 def test_an_edit_of_the_engine_is_followed(tmp_path):
     """Also by the kernels of files that only import from the one that was edited."""
     shutil.copytree(CHECKOUT / "bpjit", tmp_path / "bpjit", ignore=shutil.ignore_patterns("__pycache__"))
