@@ -105,7 +105,7 @@ DECAY = {"weight_decay": [0.0, 0.2], "decay_biases": [True, False]}
 ADAM = {"learning_rate": [1e-3, 0.05], "betas": [(0.9, 0.999), (0.6, 0.8)], "eps": [1e-8, 1e-2]}
 VALUES: dict[str, dict[str, list[Any]]] = {
     "SGD": {
-        "learning_rate": [1e-3, 0.3], "momentum": [0.0, 0.9], "nesterov": [False, True], "dampening": [0.0, 0.4],
+        "learning_rate": [1e-3, 0.02], "momentum": [0.0, 0.9], "nesterov": [False, True], "dampening": [0.0, 0.4],
         **DECAY,
     },
     "RMSProp": {
@@ -129,7 +129,8 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         "learning_rate": [1e-2, 0.1], "etas": [(0.5, 1.2), (0.3, 2.0)], "step_sizes": [(1e-6, 50.0), (5e-3, 0.12)],
     },
 }  # fmt: skip
-"""Two values of every setting of each optimiser, the default first."""
+"""Two values of every setting of each optimiser, the default first: such that training does not run away, which would
+make much of a rounding."""
 
 
 def possible(settings: dict[str, Any]) -> bool:
