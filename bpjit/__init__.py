@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import datasets
+    from . import datasets, metrics
     from .engine import functions
     from .engine.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RMSProp, RProp
     from .errors import FileFormatError, NotRegisteredError
@@ -49,6 +49,7 @@ __all__ = [
     "datasets",
     "functions",
     "load",
+    "metrics",
     "register_activation",
     "register_loss",
     "register_optimizer",
@@ -77,6 +78,7 @@ _HOMES = {
     "datasets": "datasets",
     "functions": "engine.functions",
     "load": "storage",
+    "metrics": "metrics",
     "register_activation": "registration",
     "register_loss": "registration",
     "register_optimizer": "registration",
@@ -88,7 +90,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bpjit' has no attribute {name!r}")
     home = import_module(f"bpjit.{_HOMES[name]}")
-    value = home if name in ("datasets", "functions") else getattr(home, name)
+    value = home if name in ("datasets", "functions", "metrics") else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -1,6 +1,7 @@
 """Network: sizes, parameters, and what can be asked of a network without a training run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from .engine.epoch import Data
 from .engine.losses import LOSSES
 from .engine.model import Model
 from .errors import require
+from .metrics import Answers, Score, choose, labels
 
 if TYPE_CHECKING:
     from .engine.optimizers import Optimizer
@@ -31,8 +33,6 @@ CALL_FLOPS = 10**10
 """Work of one compiled call, about a fifth of a second."""
 GRADIENT_BATCH = 4096
 """The same for `gradients`, whose sums over samples are added batch by batch."""
-
-_METRICS = ("accuracy", "r2", "loss")
 
 
 class Network:
@@ -147,7 +147,7 @@ class Network:
         """
         if not self._is_classifier:
             raise ValueError(f"classify needs a classifier, but the loss is {self.loss_name!r}: use predict")
-        return self._labels(self.predict(X))
+        return labels(self.predict(X), self._model.loss)
 
     def _predict(self, data: Data, threads: int | None = None) -> np.ndarray:
         y = np.empty((len(data.X), self.sizes[-1]), self.dtype)
@@ -157,12 +157,6 @@ class Network:
                 self._features(data.X)  # raises ValueError, and says where
         return y
 
-    def _labels(self, y: np.ndarray) -> np.ndarray:
-        if self._model.loss.classes == "one" and self.sizes[-1] > 1:
-            return y.argmax(axis=1)
-        labels = (y >= self._model.loss.threshold).astype(np.int64)
-        return labels[:, 0] if self.sizes[-1] == 1 else labels
-
     def loss(self, X: Any, t: Any) -> float:
         """C(theta), the mean cost over the rows of X (E3).
 
@@ -171,23 +165,42 @@ class Network:
         """
         return self._loss(self._data(X, t))
 
-    def evaluate(self, X: Any, t: Any, metrics: str | Iterable[str] = ("accuracy",)) -> dict[str, float]:
-        """{metric: score} for "loss", "accuracy" (classifiers: share of samples, all outputs right) or "r2".
+    def evaluate(self, X: Any, t: Any, metrics: Any = ("accuracy",)) -> dict[str, float]:
+        """{metric: score} for the rows of X and their t, from one pass through the network.
 
-        R² is 1 - Σ (y - t)² / Σ (t - mean t)², averaged over the outputs. Raises ValueError for an unknown metric.
+        metrics: a list of names, which are "loss", "mae", "mse" and "r2", and for classifiers "accuracy", "f1", "auc",
+        "balanced_accuracy" and "top_k(5)" (docs/metrics.md defines them); of functions f(t, y) -> float, which get t as
+        the loss takes it, labels (S,) or rows (S, n_L), and y (S, n_L); or of {name: either}.
+
+        Raises ValueError for an unknown metric, or one that does not fit the loss; TypeError for what is none;
+        ImportError for "f1" and "auc" without scikit-learn.
+
+        >>> net = Network([2, 3], loss="squared_error", init="zeros")
+        >>> net.evaluate([[1, 2]], [[3, 4, 5]], ["mae", {"worst": lambda t, y: abs(t - y).max()}])
+        {'mae': 4.0, 'worst': 5.0}
         """
-        metrics = [metrics] if isinstance(metrics, str) else metrics
-        names = [validation.choice(name, _METRICS, "metrics") for name in metrics]
         data = self._data(X, t)
-        scores = {"loss": self._loss, "accuracy": self._accuracy, "r2": self._r2}
-        return {name: scores[name](data) for name in names}
+        return self._score(data, choose(metrics, self._model.loss, self.sizes[-1]))
 
-    def _scores(self, data: Data, threads: int | None) -> dict[str, float]:
-        """What the history has of a validation set."""
-        scores = {"validation_loss": self._loss(data, threads)}
-        if self._is_classifier:
-            scores["validation_accuracy"] = self._accuracy(data, threads)
-        return scores
+    def _score(self, data: Data, chosen: dict[str, Score], threads: int | None = None) -> dict[str, float]:
+        """{name: score}; the network is asked once, for what these scores need."""
+        C, y = math.nan, np.zeros((0, self.sizes[-1]), self.dtype)
+        needs = {score.of_cost for score in chosen.values()}
+        if needs == {True, False}:
+            C, y = self._loss_and_answers(data, threads)
+        elif needs == {True}:
+            C = self._loss(data, threads)
+        elif needs == {False}:
+            y = self._predict(data, threads)
+        answers = Answers(data.labels if data.labels.size else data.targets, y, self._model.loss, C)
+        return {name: score(answers) for name, score in chosen.items()}
+
+    def _scores(self, data: Data, threads: int | None, chosen: dict[str, Score] | None = None) -> dict[str, float]:
+        """What the history has of a validation set: the loss, and what was chosen, or else a classifier's accuracy."""
+        if chosen is None:
+            chosen = choose(["accuracy"] if self._is_classifier else [], self._model.loss, self.sizes[-1])
+        scores = self._score(data, choose("loss", self._model.loss, self.sizes[-1]) | chosen, threads)
+        return {f"validation_{name}": score for name, score in scores.items()}
 
     def _plan_for(self, data: Data, limit: int | None) -> plan.Plan:
         """How the scores of these data are computed."""
@@ -272,10 +285,17 @@ class Network:
         return plan.choose(self.sizes, batch_size, self.dtype, limit, training)
 
     def _loss(self, data: Data, threads: int | None = None) -> float:
+        return self._mean_loss(self._model.losses, data, threads)
+
+    def _loss_and_answers(self, data: Data, threads: int | None) -> tuple[float, np.ndarray]:
+        y = np.empty((len(data.X), self.sizes[-1]), self.dtype)
+        return self._mean_loss(self._model.answers, data._replace(y=y), threads), y
+
+    def _mean_loss(self, ask: Callable[..., np.ndarray], data: Data, threads: int | None) -> float:
         batch_size = min(len(data.X), PREDICT_BATCH)
         total = 0.0
         for part in self._parts(data):
-            losses = self._model.losses(part, batch_size, self._plan(batch_size, threads))
+            losses = ask(part, batch_size, self._plan(batch_size, threads))
             counts = np.full(len(losses), batch_size)
             counts[-1] = len(part.order) - batch_size * (len(losses) - 1)
             total += float(losses @ counts)
@@ -288,21 +308,6 @@ class Network:
         for start in range(0, len(data.X), rows):
             part = slice(start, start + rows)
             yield data._replace(order=data.order[part], y=data.y[part])
-
-    def _accuracy(self, data: Data, threads: int | None = None) -> float:
-        if not self._is_classifier:
-            raise ValueError(f"accuracy needs a classifier, but the loss is {self.loss_name!r}: use metrics=['r2']")
-        truth = data.labels if data.labels.size else self._labels(data.targets)
-        right = self._labels(self._predict(data, threads)) == truth
-        return float(np.mean(right if right.ndim == 1 else right.all(axis=1)))
-
-    def _r2(self, data: Data) -> float:
-        t = data.targets if len(data.targets) else np.eye(self.sizes[-1])[data.labels]
-        t = t.astype(np.float64)
-        residual = ((self._predict(data) - t) ** 2).sum(axis=0)
-        spread = ((t - t.mean(axis=0)) ** 2).sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.mean(np.where(spread > 0, 1 - residual / spread, np.where(residual > 0, 0.0, 1.0))))
 
     def __repr__(self) -> str:
         names = ", ".join(dict.fromkeys((*self.activations, self.output)))

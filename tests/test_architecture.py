@@ -26,7 +26,7 @@ FLOORS = [
     {f"bpjit.engine.{name}" for name in ("activations", "losses", "optimizers", "adam", "adaptive", "groups")},
     {"bpjit.engine.batch", "bpjit.engine.forward", "bpjit.engine.backward", "bpjit.engine.gradient"},
     {"bpjit.engine.epoch", "bpjit.engine.model", "bpjit.engine.plan", "bpjit.engine.custom"},
-    {"bpjit.initializers", "bpjit.errors", "bpjit.user_function"},
+    {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"},
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
     | {"bpjit.gradient_check"},

@@ -135,19 +135,19 @@ def take(job, layers, work, s_first, s_end):
 
 @jit.inline
 def output(job, layers, theta, work, s_first, s_end):
-    """E2 at the output layer, all of whose units softmax takes together; E3 and E6; or y to where it is wanted."""
+    """E2 at the output layer, all of whose units softmax takes together; y to where it is wanted; E3 and E6."""
     L = job.layer_count - 1
     forward.activate(layers[L], work, 0, layers[L].units, s_first, s_end)
+    if job.scatter != 0:  # before the cost, which takes the place of what it writes there
+        y = jit.at(job.y, work, job.output_count, layers[L].units)
+        costs = jit.at(job.costs, np.float64, layers[0].blocks * layers[0].panel)
+        call(job.scatter, layers, work, y, costs, job.first, job.samples, s_first, s_end)
     if job.output_delta != 0:
         cost = jit.at(job.cost, losses.COST, 1)
         costs = jit.at(job.costs, np.float64, layers[0].blocks * layers[0].panel)
         call(job.output_delta, layers, work, cost, costs, s_first, s_end, job.samples)
     if job.gradient != 0:
         backward_blocks(job, layers, L, theta, work, 0, layers[L].panels, s_first, s_end)
-    if job.scatter != 0:
-        y = jit.at(job.y, work, job.output_count, layers[L].units)
-        costs = jit.at(job.costs, np.float64, layers[0].blocks * layers[0].panel)
-        call(job.scatter, layers, work, y, costs, job.first, job.samples, s_first, s_end)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)

@@ -87,6 +87,13 @@ class Model:
         self._run(LOSS, None, data, Place(0, 0, 0, 0, batch_size), losses, plan)
         return losses
 
+    def answers(self, data: Data, batch_size: int, plan: Plan) -> np.ndarray:
+        """Writes y of every row of data.X, all finite, into data.y; returns what `losses` does, from the same pass."""
+        losses = np.full(-(-len(data.order) // batch_size), np.nan)
+        if self._run(ANSWERS, None, data, Place(0, 0, 0, 0, batch_size), losses, plan) < len(losses):
+            self.predict(data, batch_size, plan)  # it ends where a loss is not finite
+        return losses
+
     def predict(self, data: Data, batch_size: int, plan: Plan) -> bool:
         """Writes y of every row of data.X into data.y; False, with y unfinished, if a number in X is not finite."""
         losses = np.zeros(-(-len(data.order) // batch_size))
@@ -113,8 +120,7 @@ class Model:
         wanted = _train(optimizer, draw=True) if optimizer else GRADIENT
         self._kernels(wanted, batch_size, training, training.threads > 1)
         if asking:
-            for wanted in (LOSS, PREDICT):
-                self._kernels(wanted, FEW + 1, asking, asking.threads > 1)
+            self._kernels(ANSWERS, FEW + 1, asking, asking.threads > 1)
         self._make_workspace(1)
         epoch.steps.address(self.dtype)
 
@@ -196,7 +202,8 @@ LOSS = (
     ("gather", gather), ("forward", forward), ("gather_targets", gather_targets), ("output_delta", output_delta),
     ("piece", epoch.piece),
 )  # fmt: skip
-"""The kernels that a question needs; training needs those of `_train`."""
+ANSWERS = (*LOSS, ("scatter", scatter_outputs))
+"""The kernels that a question needs, ANSWERS those of both; training needs those of `_train`."""
 
 
 def _train(optimizer: type[Optimizer] | Optimizer, draw: bool, apply: jit.Kernel | None = None) -> tuple:
