@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import datasets, metrics
+    from . import datasets, metrics, schedules
     from .engine import functions
     from .engine.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RMSProp, RProp
     from .errors import FileFormatError, NotRegisteredError
@@ -53,6 +53,7 @@ __all__ = [
     "register_activation",
     "register_loss",
     "register_optimizer",
+    "schedules",
 ]
 
 _HOMES = {
@@ -82,6 +83,7 @@ _HOMES = {
     "register_activation": "registration",
     "register_loss": "registration",
     "register_optimizer": "registration",
+    "schedules": "schedules",
 }
 
 
@@ -90,7 +92,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bpjit' has no attribute {name!r}")
     home = import_module(f"bpjit.{_HOMES[name]}")
-    value = home if name in ("datasets", "functions", "metrics") else getattr(home, name)
+    value = home if home.__name__.endswith(_HOMES[name]) and name == _HOMES[name].rpartition(".")[2] else getattr(home, name)
     globals()[name] = value
     return value
 

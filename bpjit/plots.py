@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot"]
+    from .schedule import Schedule
+    from .sweep import Sweep
+
+__all__ = ["plot", "plot_schedules", "plot_sweep"]
 
 # Blue and orange stay apart for every kind of colour blindness (Okabe and Ito, "Color Universal Design").
 _TRAIN = "#0072B2"
@@ -29,11 +32,6 @@ def plot(history: Mapping[str, Sequence[float]], path: str | PathLike[str] | Non
     >>> [axes.get_ylabel() for axes in figure.axes]
     ['loss', 'validation accuracy']
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ImportError("plots need matplotlib: pip install 'bpjit[plot]'") from error
-
     losses = {name: values for name, values in history.items() if name in ("loss", "validation_loss") and values}
     scores = {
         name: values
@@ -44,14 +42,95 @@ def plot(history: Mapping[str, Sequence[float]], path: str | PathLike[str] | Non
         raise ValueError("history has no epoch to plot yet: train first")
 
     panels = 1 + bool(scores)
-    figure = Figure(figsize=(5.0 * panels, 3.6), dpi=150, layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False)[0]
+    figure, axes = _panels(panels)
     _draw_losses(axes[0], losses)
     if scores:
         _draw_scores(axes[1], scores)
     if path is not None:
         figure.savefig(path)
     return figure
+
+
+def plot_sweep(sweep: "Sweep", path: str | PathLike[str] | None = None) -> "Figure":
+    """The losses of a learning-rate range test, smoothed too, over the rates; the rate that is suggested is marked.
+
+    The figure is saved if `path` is given. Raises ImportError if matplotlib is not installed.
+
+    >>> from bpjit.sweep import Sweep
+    >>> rates = [10.0 ** (k / 10) for k in range(-50, 1)]
+    >>> figure = plot_sweep(Sweep(rates, [1 / (1 + 100 * rate) for rate in rates]))
+    >>> figure.axes[0].get_xscale()
+    'log'
+    """
+    figure, (axes,) = _panels(1)
+    axes.set_xscale("log")
+    axes.plot(sweep.rates, sweep.losses, label="mini-batches", color=_TRAIN, alpha=0.35, linewidth=1.0)
+    axes.plot(sweep.rates, sweep.smoothed, label="smoothed", color=_TRAIN)
+    if sweep.suggestion is not None:
+        axes.axvline(sweep.suggestion, label=f"suggestion, {sweep.suggestion:.3g}", color=_VALIDATION, linestyle="--")
+    _limit(axes, [value for value in sweep.smoothed if isfinite(value)])
+    axes.set_xlabel("learning rate")
+    _finish(axes, "loss")
+    axes.legend(loc="best", frameon=False)
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def plot_schedules(
+    schedules: Mapping[str, "Schedule"],
+    epochs: int,
+    steps_per_epoch: int = 100,
+    path: str | PathLike[str] | None = None,
+) -> "Figure":
+    """The factors of schedules that are driven by time, {label: schedule}, over so many epochs, a panel for each.
+
+    The figure is saved if `path` is given. Raises ImportError if matplotlib is not installed.
+
+    >>> from bpjit.schedules import Cosine, Step
+    >>> figure = plot_schedules({"step": Step(epochs=3), "cosine": Cosine(epochs=10)}, epochs=10)
+    >>> [axes.get_title() for axes in figure.axes]
+    ['step', 'cosine']
+    """
+    wide = min(4, len(schedules))
+    rows = -(-len(schedules) // wide)
+    figure = _figure(2.2 * wide, 1.7 * rows)
+    figure.subplots(rows, wide, squeeze=False, sharex=True, sharey=True)
+    steps = [step / steps_per_epoch for step in range(epochs * steps_per_epoch)]
+    for axes, (label, schedule) in zip(figure.axes, schedules.items()):
+        axes.plot(steps, schedule.factors(0, len(steps), steps_per_epoch), color=_TRAIN)
+        axes.set_title(label, fontsize="small")
+        axes.tick_params(labelsize="small")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in figure.axes[len(schedules) :]:
+        axes.set_visible(False)
+    figure.supxlabel("epoch", fontsize="small")
+    figure.supylabel("factor on the learning rate", fontsize="small")
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _panels(count: int) -> "tuple[Figure, Sequence[Axes]]":
+    figure = _figure(5.0 * count, 3.6)
+    return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def _figure(width: float, height: float) -> "Figure":
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ImportError("plots need matplotlib: pip install 'bpjit[plot]'") from error
+
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def _limit(axes: "Axes", values: Sequence[float]) -> None:
+    """Leaves out how far a loss that diverges rises."""
+    low, high = min(values), max(values)
+    margin = 0.2 * (high - low) or 1.0
+    axes.set_ylim(low - margin, high + margin)
 
 
 def _draw_losses(axes: "Axes", losses: Mapping[str, Sequence[float]]) -> None:
@@ -77,14 +156,15 @@ def _draw(axes: "Axes", values: Sequence[float], label: str, colour: str) -> Non
     epochs = range(1, len(values) + 1)
     # A line through a single point would not be seen.
     marker = "o" if len(values) == 1 else None
+    axes.set_xlabel("epoch")
     axes.plot(epochs, values, label=f"{label}, last {values[-1]:.4g}", color=colour, marker=marker)
 
 
 def _finish(axes: "Axes", name: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_xlabel("epoch")
+    if axes.get_xlabel() == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(name)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -26,10 +26,11 @@ FLOORS = [
     {f"bpjit.engine.{name}" for name in ("activations", "losses", "optimizers", "adam", "adaptive", "groups")},
     {"bpjit.engine.batch", "bpjit.engine.forward", "bpjit.engine.backward", "bpjit.engine.gradient"},
     {"bpjit.engine.epoch", "bpjit.engine.model", "bpjit.engine.plan", "bpjit.engine.custom"},
-    {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"},
+    {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"}
+    | {"bpjit.schedules", "bpjit.schedules.schedule", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
-    | {"bpjit.gradient_check"},
+    | {"bpjit.gradient_check", "bpjit.sweep"},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},
@@ -45,6 +46,7 @@ LAZY_UPWARD = {
     ("bpjit.network", "bpjit.training"),  # Network.fit makes a Trainer
     ("bpjit.network", "bpjit.storage"),  # Network.save
     ("bpjit.history", "bpjit.plots"),  # History.plot
+    ("bpjit.sweep", "bpjit.plots"),  # Sweep.plot
 }
 
 EXTRAS = {"jax", "matplotlib", "optax", "pandas", "polars", "pyarrow", "rich", "scipy", "sklearn", "torch", "typer"}
