@@ -92,7 +92,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bpjit' has no attribute {name!r}")
     home = import_module(f"bpjit.{_HOMES[name]}")
-    value = home if home.__name__.endswith(_HOMES[name]) and name == _HOMES[name].rpartition(".")[2] else getattr(home, name)
+    is_module = name == _HOMES[name].rpartition(".")[2]
+    value = home if is_module else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -1,7 +1,7 @@
 """Network: sizes, parameters, and what can be asked of a network without a training run."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .schedule import Schedule
+    from .schedules.base import Schedule
     from .sweep import Sweep
 
 __all__ = ["plot", "plot_schedules", "plot_sweep"]

@@ -27,7 +27,7 @@ FLOORS = [
     {"bpjit.engine.batch", "bpjit.engine.forward", "bpjit.engine.backward", "bpjit.engine.gradient"},
     {"bpjit.engine.epoch", "bpjit.engine.model", "bpjit.engine.plan", "bpjit.engine.custom"},
     {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"}
-    | {"bpjit.schedules", "bpjit.schedules.schedule", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
+    | {"bpjit.schedules", "bpjit.schedules.base", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
     | {"bpjit.gradient_check", "bpjit.sweep"},

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import bpjit
-from bpjit import plateau, schedule, schedules, timed
+from bpjit import schedules
 from bpjit.schedules import (
     Adaptive,
     Constant,
@@ -30,6 +30,9 @@ from bpjit.schedules import (
     Range,
     Step,
     WarmUp,
+    base,
+    plateau,
+    timed,
 )
 
 STEPS_PER_EPOCH = 7
@@ -76,7 +79,7 @@ WATCHING = [
 ]
 
 
-@pytest.mark.parametrize("module", [schedule, schedules, timed, plateau], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [base, schedules, timed, plateau], ids=lambda module: module.__name__)
 def test_examples(module):
     assert doctest.testmod(module).failed == 0
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
-from .schedule import Schedule, Timed
+from .. import validation
+from .base import Schedule, Timed
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
+from .. import validation
+from .base import Schedule, State, Timed
 from .plateau import Adaptive, OnPlateau
-from .schedule import Schedule, State, Timed
 from .timed import Constant, Cosine, Exponential, Function, InverseScaling, OneCycle, Polynomial, Range, Step
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from . import metrics, validation
-from .schedule import Schedule, State
+from .. import metrics, validation
+from .base import Schedule, State
 
 
 @dataclass(frozen=True)

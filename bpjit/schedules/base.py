@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
+from .. import validation
 
 State = dict[str, Any]
 """What a schedule that is driven by results remembers; JSON can hold it."""
