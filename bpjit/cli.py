@@ -303,7 +303,7 @@ def _description(data: str, parts: _Parts, trainer: bpjit.Trainer, seed: int) ->
     counts.append(f"{len(parts.test[1]):,} to test in the end")
     net = trainer.net
     arrays = [array for layer in net.parameters() for array in layer if array is not None]
-    kinds = dict.fromkeys([*net.activations, net.output])
+    kinds = dict.fromkeys([*net.activation_names, net.output])
     return {
         "data": f"{data}: {net.sizes[0]} features, {net.sizes[-1]} classes",
         "split": f"{', '.join(counts)}; stratified, seed {seed}",

@@ -166,7 +166,7 @@ def check_gradients(net: Network, X: Any, t: Any, per_layer: int = 100, seed: in
         noise = noise if math.isfinite(noise) else 0.0  # as where a loss takes no t below 0
         of_layer = _rows(twin, l, W, b, per_layer, rng, TOLERANCE[net.dtype.name], noise)
         count = W.size + (0 if b is None else b.size)
-        layers.append(_summary(l, (*net.activations, net.output)[l - 1], count, of_layer))
+        layers.append(_summary(l, (*net.activation_names, net.output)[l - 1], count, of_layer))
         rows += of_layer
     return GradientReport(repr(net), tuple(rows), tuple(layers), net.loss_name)
 

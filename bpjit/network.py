@@ -19,9 +19,13 @@ from .errors import require
 from .metrics import Answers, Score, choose, labels
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .diagnosis import Diagnosis
     from .engine.optimizers import Optimizer
     from .history import History
     from .progress import Progress
+    from .summary import Summary
 
 Parameters = list[tuple[np.ndarray, np.ndarray | None]]
 
@@ -75,13 +79,13 @@ class Network:
         last = find(ACTIVATIONS, cost.output if output is None else output, "output")
         entries = *_hidden_activations(activation, len(self.sizes) - 2), last
         self.loss_name, self.output = cost.text, last.text
-        self.activations = tuple(entry.text for entry in entries[:-1])
+        self.activation_names = tuple(entry.text for entry in entries[:-1])
         self.bias = validation.switch(bias, "bias")
         self.seed = validation.seed(seed)
         suited = [entry.initializer for entry in entries]
         first = initializers.parameters(init, suited, self.sizes, self.bias, self.dtype, self.seed)
         self.history: History | None = None
-        self._model = Model(self.sizes, (*self.activations, self.output), self.loss_name, self.dtype, self.bias)
+        self._model = Model(self.sizes, (*self.activation_names, self.output), self.loss_name, self.dtype, self.bias)
         for l, (W, b) in enumerate(first, start=1):
             self._model.layout.write(self._model.theta, l, W, np.zeros(len(W)) if b is None else b)
 
@@ -116,7 +120,7 @@ class Network:
         """
         return {
             "sizes": list(self.sizes),
-            "activation": list(self.activations),
+            "activation": list(self.activation_names),
             "output": self.output,
             "loss": self.loss_name,
             "dtype": self.dtype.name,
@@ -221,6 +225,113 @@ class Network:
             total += share * gradient
         return C, total
 
+    # ------------------------------------------------------------------------------------------ looking inside
+
+    def activations(self, X: Any) -> list[np.ndarray]:
+        """[a^0, a^1, ..., a^L] for the rows of X (E2): a^l is (S, n_l), a^0 = X, and a^L what `predict` gives.
+
+        Raises ValueError or TypeError for an X that does not fit, ValueError too for a result that exceeds the memory.
+
+        >>> [a.shape for a in Network([4, 8, 3], seed=0).activations([[0.5, 1.0, -1.0, 2.0]])]
+        [(1, 4), (1, 8), (1, 3)]
+        """
+        from . import inspection
+
+        return inspection.activations(self, X)
+
+    def weighted_inputs(self, X: Any) -> list[np.ndarray]:
+        """[z^1, ..., z^L] for the rows of X (E1), z^l of shape (S, n_l): what the activation functions are given.
+
+        Raises what `activations` raises.
+
+        >>> net = Network([2, 1], loss="squared_error")
+        >>> net.set_parameters([([[1.0, 2.0]], [0.5])])
+        >>> net.weighted_inputs([[1.0, 1.0]])
+        [array([[3.5]], dtype=float32)]
+        """
+        from . import inspection
+
+        return inspection.weighted_inputs(self, X)
+
+    def deltas(self, X: Any, t: Any) -> list[np.ndarray]:
+        """[delta^1, ..., delta^L] for the rows of X (E6, E7): delta^l, of shape (S, n_l), is dC_s/dz^l of each sample.
+
+        These are not divided by S, as the delta of the equations are, so that they do not depend on the other rows.
+        Raises ValueError or TypeError for data that do not fit, ValueError too for a result that exceeds the memory.
+
+        >>> net = Network([2, 1], loss="squared_error")
+        >>> net.set_parameters([([[1.0, 2.0]], [0.5])])
+        >>> net.deltas([[1.0, 1.0], [0.0, 0.0]], [3.0, 3.0])
+        [array([[ 0.5],
+               [-2.5]], dtype=float32)]
+        """
+        from . import inspection
+
+        return inspection.deltas(self, X, t)
+
+    def sample_gradients(self, X: Any, t: Any) -> Parameters:
+        """[(dC_s/dW^1, dC_s/db^1), ..., (dC_s/dW^L, dC_s/db^L)]: the gradient of each sample's own cost (E4, E5).
+
+        dC_s/dW^l is (S, n_l, n_(l-1)), dC_s/db^l (S, n_l), or None without biases; their means over s are `gradients`.
+        Raises what `deltas` raises: S times the size of the parameters may be much.
+
+        >>> [dW.shape for dW, db in Network([4, 8, 3]).sample_gradients([[0.5, 1.0, -1.0, 2.0]], [2])]
+        [(1, 8, 4), (1, 3, 8)]
+        """
+        from . import inspection
+
+        return inspection.sample_gradients(self, X, t)
+
+    def diagnose(self, X: Any, t: Any = None) -> "Diagnosis":
+        """How z, a and with targets t delta and the gradient spread, layer by layer, over the rows of X, and what is
+        wrong: dead and saturated units, gradients that vanish or explode. `print` it, or `plot` it.
+
+        Raises ValueError or TypeError for data that do not fit.
+
+        >>> net = Network([4, 8, 3], seed=0)
+        >>> net.set_parameters([(0 * W, b - 1) for W, b in net.parameters()])
+        >>> for finding in net.diagnose(np.eye(4).repeat(10, axis=0)).findings:
+        ...     print(finding)
+        layer 1: 8 of 8 units are dead: relu lets no gradient through for any of 40 samples
+        """
+        from .diagnosis import diagnose
+
+        return diagnose(self, X, t)
+
+    def summary(self, batch_size: int = 32, optimizer: "Optimizer | None" = None) -> "Summary":
+        """A table of the layers and parameters, the FLOPs of a training step, and the memory that training takes.
+
+        batch_size: samples in a mini-batch. optimizer: None for all, by how much they keep. Raises ValueError or
+        TypeError for others than these.
+
+        >>> print(Network([4, 8, 3]).summary(batch_size=16))  # doctest: +ELLIPSIS
+        Network(4-8-3, relu, softmax, cross_entropy, float32)
+        layer  units  activation  weights  biases  parameters
+            0      4  input
+            1      8  relu             32       8          40
+            2      3  softmax          24       3          27
+        67 parameters
+        4.352 kFLOP a training step with 16 samples
+        memory in training: ... KiB with SGD, ... KiB with momentum, ... KiB with Adam
+        """
+        from .summary import summarize
+
+        return summarize(self, batch_size, optimizer)
+
+    def plot(self, path: str | PathLike[str] | None = None, images: bool = False) -> "Figure":
+        """The weights and biases of every layer as heat maps on one scale, as a matplotlib figure (extra `plot`).
+
+        Saved to path if given. images: draws the weights into each unit of layer 1 as an image, for inputs that are
+        the pixels of a square; ValueError if there is no such square. ImportError without matplotlib.
+        """
+        from .plots import plot_weights
+
+        return plot_weights(self, path, images)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.summary()._repr_html_()
+
     # -------------------------------------------------------------------------------------------- training
 
     def fit(
@@ -310,7 +421,7 @@ class Network:
             yield data._replace(order=data.order[part], y=data.y[part])
 
     def __repr__(self) -> str:
-        names = ", ".join(dict.fromkeys((*self.activations, self.output)))
+        names = ", ".join(dict.fromkeys((*self.activation_names, self.output)))
         return f"Network({'-'.join(map(str, self.sizes))}, {names}, {self.loss_name}, {self.dtype})"
 
     def __getstate__(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def register_activation(
     >>> import bpjit
     >>> exp = bpjit.functions.exp
     >>> bpjit.register_activation("bell", lambda z: exp(-z * z), lambda z, a: -2 * z * a)
-    >>> bpjit.Network([2, 3, 1], activation="bell", loss="squared_error").activations
+    >>> bpjit.Network([2, 3, 1], activation="bell", loss="squared_error").activation_names
     ('bell',)
     """
     name = _name(name, ACTIVATIONS, "activation")

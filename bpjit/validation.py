@@ -334,6 +334,18 @@ def physical_memory() -> int:
     return size if size > 0 else sys.maxsize
 
 
+def fits_memory(size: float, what: str, advice: str) -> None:
+    """ValueError if `size` bytes are more than the machine's memory.
+
+    >>> fits_memory(8000, "the activations of X", "give fewer rows")
+    """
+    if size > physical_memory():
+        raise ValueError(
+            f"{what} would take {size / 2**30:.3g} GiB, but this machine has {physical_memory() / 2**30:.3g} GiB "
+            f"of memory: {advice}"
+        )
+
+
 def _users_level() -> int:
     """The stacklevel of a warning that points at the user's line, which called into this package."""
     package, level = os.path.dirname(__file__), 1

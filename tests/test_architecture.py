@@ -17,7 +17,7 @@ PACKAGE = ROOT / "bpjit"
 
 # Lowest first: a module imports from its own floor or a lower one. A new module is given its floor here.
 FLOORS = [
-    {"bpjit.derivation", "bpjit.validation", "bpjit.interrupts", "bpjit.differences"}
+    {"bpjit.derivation", "bpjit.validation", "bpjit.interrupts", "bpjit.differences", "bpjit.display"}
     | {"bpjit.engine", "bpjit.engine.function", "bpjit.engine.jit"},
     {
         f"bpjit.engine.{name}"
@@ -25,12 +25,12 @@ FLOORS = [
     },
     {f"bpjit.engine.{name}" for name in ("activations", "losses", "optimizers", "adam", "adaptive", "groups")},
     {"bpjit.engine.batch", "bpjit.engine.forward", "bpjit.engine.backward", "bpjit.engine.gradient"},
-    {"bpjit.engine.epoch", "bpjit.engine.model", "bpjit.engine.plan", "bpjit.engine.custom"},
+    {f"bpjit.engine.{name}" for name in ("epoch", "model", "plan", "custom", "trace")},
     {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"}
     | {"bpjit.schedules", "bpjit.schedules.base", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
-    | {"bpjit.gradient_check", "bpjit.sweep"},
+    | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary")},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},
@@ -45,6 +45,11 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 LAZY_UPWARD = {
     ("bpjit.network", "bpjit.training"),  # Network.fit makes a Trainer
     ("bpjit.network", "bpjit.storage"),  # Network.save
+    ("bpjit.network", "bpjit.inspection"),  # Network.activations, weighted_inputs, deltas, sample_gradients
+    ("bpjit.network", "bpjit.diagnosis"),  # Network.diagnose
+    ("bpjit.network", "bpjit.summary"),  # Network.summary
+    ("bpjit.network", "bpjit.plots"),  # Network.plot
+    ("bpjit.diagnosis", "bpjit.plots"),  # Diagnosis.plot
     ("bpjit.history", "bpjit.plots"),  # History.plot
     ("bpjit.sweep", "bpjit.plots"),  # Sweep.plot
 }

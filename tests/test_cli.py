@@ -86,7 +86,7 @@ def test_save_writes_the_network_that_was_tested(run, tmp_path):
     assert code == 0
     assert path.name in output
     net = bpjit.load(path)
-    assert net.sizes == (64, 48, 16, 10) and net.activations == ("tanh", "relu")
+    assert net.sizes == (64, 48, 16, 10) and net.activation_names == ("tanh", "relu")
     _, X_test, _, t_test = digits_split()
     accuracy = np.mean(net.classify(X_test) == t_test)
     assert row(output, "test accuracy") == f"{accuracy:.4f}"

@@ -63,7 +63,7 @@ def test_defaults():
     net = bpjit.Network(np.array([3, 4, 5, 2]))
     assert net.sizes == (3, 4, 5, 2)
     assert net.dtype == np.float32
-    assert net.activations == ("relu", "relu")
+    assert net.activation_names == ("relu", "relu")
     assert (net.output, net.loss_name, net.bias, net.history) == ("softmax", "cross_entropy", True, None)
 
 

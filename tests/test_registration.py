@@ -78,7 +78,7 @@ def assert_alike(one, other, dtype="float64"):
 def test_an_activation_of_the_same_formula(dtype):
     bpjit.register_activation("own", sigma, sigma_prime)
     net = fitted(activation="own", dtype=dtype)
-    assert net.activations == ("own",) and net.predict(X).dtype == dtype
+    assert net.activation_names == ("own",) and net.predict(X).dtype == dtype
     assert_alike(net, fitted(dtype=dtype), dtype)
     assert_alike(fitted(output="own", dtype=dtype), fitted(output="tanh", dtype=dtype), dtype)
 

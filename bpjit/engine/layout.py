@@ -169,6 +169,25 @@ def large_tiles(rows):
     return large
 
 
+def block_view(work: np.ndarray, layer, name: str) -> np.ndarray:
+    """a, z or delta of a layer, by that name, as Python sees it: a view (Q, n_l, PANEL) of the workspace."""
+    rows, start = (layer.widest_rows if name == "delta" else layer.unit_rows), layer[name]
+    blocks = work[start : start + layer.blocks * rows * layer.panel].reshape(layer.blocks, rows, layer.panel)
+    return blocks[:, : layer.units]
+
+
+def read_block(work: np.ndarray, layer, name: str) -> np.ndarray:
+    """a, z or delta of a layer, by that name, as an array (Q PANEL, n_l) with a row a sample."""
+    return block_view(work, layer, name).transpose(0, 2, 1).reshape(-1, layer.units)
+
+
+def read_delta_rows(work: np.ndarray, layer) -> np.ndarray:
+    """delta of a layer as an array (Q PANEL, n_l), from where it lies for the gradient."""
+    size = layer.panels * layer.blocks * layer.panel * layer.panel
+    panels = work[layer.delta_rows : layer.delta_rows + size].reshape(layer.panels, -1, layer.panel)
+    return panels.transpose(1, 0, 2).reshape(panels.shape[1], -1)[:, : layer.units]
+
+
 def aligned(size: int, dtype) -> np.ndarray:
     """Zeros that begin at a cache line."""
     itemsize = np.dtype(dtype).itemsize

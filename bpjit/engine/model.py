@@ -124,8 +124,19 @@ class Model:
         self._make_workspace(1)
         epoch.steps.address(self.dtype)
 
-    def _run(self, wanted: tuple, state: State | None, data: Data, place: Place, losses: np.ndarray, plan: Plan) -> int:
-        with self._workspace(place.batch_size) as network, jit.threads(plan.threads) as may_share:
+    def _run(
+        self,
+        wanted: tuple,
+        state: State | None,
+        data: Data,
+        place: Place,
+        losses: np.ndarray,
+        plan: Plan,
+        within: Network | None = None,
+    ) -> int:
+        """Calls `steps`; within: a workspace of the caller's."""
+        workspace = nullcontext(within) if within else self._workspace(place.batch_size)
+        with workspace as network, jit.threads(plan.threads) as may_share:
             if state:
                 network = _grouped(network, state.groups)
             kernels = self._kernels(wanted, place.batch_size, plan, may_share)
@@ -171,10 +182,14 @@ class Model:
             with self._lock:
                 self._workspaces = [(capacity, network), *self._workspaces[: KEPT_WORKSPACES - 1]]
 
-    def _make_workspace(self, capacity: int) -> Network:
+    def layout_for(self, capacity: int, keep_z: bool = False) -> Layout:
+        """Where numbers lie for mini-batches of up to `capacity` samples; keep_z: with a place for every z."""
         L = len(self.activations)  # whose z the loss looks at
-        needs_z = [l for l, entry in enumerate(self.activations, start=1) if l == L or entry.needs_z]
-        layout = Layout.of(self.sizes, self.dtype, capacity, self.bias, needs_z)
+        needs_z = [l for l, entry in enumerate(self.activations, start=1) if keep_z or l == L or entry.needs_z]
+        return Layout.of(self.sizes, self.dtype, capacity, self.bias, needs_z)
+
+    def _make_workspace(self, capacity: int, keep_z: bool = False) -> Network:
+        L, layout = len(self.activations), self.layout_for(capacity, keep_z)
         for l, entry in enumerate(self.activations, start=1):
             layout.layers[l].sigma, layout.layers[l].setting = entry.sigma.address(self.dtype), entry.value
             if l < L or (entry.name, self.loss.name) not in losses.PAIRS:
