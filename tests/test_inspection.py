@@ -64,8 +64,6 @@ def test_z_a_and_delta_are_those_of_the_specification(name):
         # Layer by layer: a wrong one must not hide behind larger numbers of another.
         apart = [twins.distance([x], [y]) for x, y in zip(values, wanted, strict=True)]
         assert max(apart) < tolerance
-            values
-        )
 
 
 @pytest.mark.parametrize("name", marked(CASES))
