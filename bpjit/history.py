@@ -5,10 +5,15 @@ from collections.abc import Iterator, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from .display import Table
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .engine.plan import Plan
+
+_EPOCHS_SHOWN = 5
+"""In a notebook, of the first and of the last epochs."""
 
 
 class History(Mapping[str, list[float]]):
@@ -73,6 +78,17 @@ class History(Mapping[str, list[float]]):
         from .plots import plot
 
         return plot(self, path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first and the last epochs."""
+        shown = [*range(self.epochs)]
+        if self.epochs > 2 * _EPOCHS_SHOWN:
+            shown = [*shown[:_EPOCHS_SHOWN], -1, *shown[-_EPOCHS_SHOWN:]]
+        rows = [
+            ("…",) * (1 + len(self)) if k < 0 else (str(k + 1), *(f"{x:.4g}" for x in self.record(k).values()))
+            for k in shown
+        ]
+        return Table(f"{self.epochs} epochs", ("epoch", *(name.replace("_", " ") for name in self)), rows).html()
 
     def __getitem__(self, name: str) -> list[float]:
         return self._columns[name]

@@ -57,12 +57,15 @@ def test_spreads_are_those_of_the_arrays():
 
 def test_of_many_samples_some_give_the_quantiles_and_all_the_rest():
     X, t = cloud(4 * QUANTILE_SAMPLES + 300)
-    net = network([8], "tanh")
+    net = network([8], "tanh", scale=3.0)
     layer, every = net.diagnose(X, t).layers[0], -(-len(X) // QUANTILE_SAMPLES)
     z = net.weighted_inputs(X)[0]
     assert layer.z.quantiles == pytest.approx(np.quantile(z[::every], QUANTILES), rel=1e-6)
     assert (layer.z.mean, layer.z.std) == pytest.approx((z.mean(dtype=np.float64), z.std(dtype=np.float64)), abs=1e-6)
     assert (layer.z.low, layer.z.high) == (z.min(), z.max())
+    assert layer.flat == pytest.approx((1 / np.cosh(z) ** 2 < 0.01).mean(), abs=2 / z.size)  # one may lie at the edge
+    X[:-1] = 0.0  # only the last is far out: no unit is saturated for all
+    assert 0 < net.diagnose(1000 * X).layers[0].flat < 1e-3 and net.diagnose(1000 * X).layers[0].saturated == 0
 
 
 @pytest.mark.parametrize(

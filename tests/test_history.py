@@ -28,6 +28,16 @@ def test_it_is_a_mapping_of_lists(history):
     assert repr(History()) == "History(0 epochs)"
 
 
+def test_a_notebook_shows_the_first_and_the_last_epochs(history):
+    page = history._repr_html_()
+    assert "<b>2 epochs</b>" in page and page.count("<tr") == 3 and ">0.25<" in page
+    for k in range(98):
+        history.append({"loss": 1.0 + k, "validation_loss": math.nan})
+    page = history._repr_html_()
+    assert page.count("<tr") == 1 + 5 + 1 + 5
+    assert ">validation loss<" in page and ">5<" in page and ">6<" not in page and ">96<" in page and ">98<" in page
+
+
 def test_columns_that_come_and_go(history):
     history.amend({"validation_loss": 0.75})
     history.append({"loss": 0.125, "other": 1.0})

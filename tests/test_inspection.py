@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,3 +187,10 @@ def test_numbers_that_overflow_are_shown_as_they_are():
 @pytest.mark.parametrize("name", ["display", "summary", "diagnosis", "inspection", "engine.trace", "network"])
 def test_the_examples_of_the_docstrings(name):
     assert doctest.testmod(importlib.import_module(f"bpjit.{name}")).failed == 0
+
+
+def test_the_examples_of_the_document(tmp_path, monkeypatch):
+    page = Path(__file__).parents[1] / "docs" / "inspection.md"
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testfile(str(page), module_relative=False, encoding="utf-8").failed == 0
+    assert (tmp_path / "deep.png").stat().st_size > 10_000
