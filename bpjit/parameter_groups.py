@@ -29,7 +29,7 @@ def checked(layers: Any, optimizer: Optimizer, count: int) -> Layers:
         raise TypeError(f"layers must be a dict such as {{1: 'frozen', -1: {{'learning_rate': 1e-4}}}}, not {layers!r}")
     found: Layers = {}
     for key, value in layers.items():
-        l = _number(key, count)
+        l = layer_number(key, count, "layers", range(1, count + 1))
         if l in found:
             raise ValueError(f"layers names layer {l} twice: by its number and counted from the end")
         found[l] = _changes(value, optimizer, f"layers[{key}]")
@@ -46,11 +46,18 @@ def optimizers(layers: Layers, optimizer: Optimizer) -> dict[int, Optimizer | No
     }
 
 
-def _number(key: Any, count: int) -> int:
-    l = validation.integer(key, "a layer's number in layers")
-    if not 1 <= abs(l) <= count:
-        raise ValueError(f"layers names layer {l}, but there are 1 to {count}, or -1 to -{count} from the end")
-    return l if l > 0 else count + 1 + l
+def layer_number(key: Any, count: int, name: str, possible: range) -> int:
+    """key as the number of a layer, 0 .. count, which may be counted from the end as -1, -2, ...
+
+    Raises TypeError for another kind of object, ValueError for a layer that is not possible.
+    """
+    given = validation.integer(key, f"a layer's number in {name}")
+    l = given if given >= 0 else count + 1 + given
+    if l not in possible or given < -count:
+        first, last = possible[0], possible[-1]
+        from_end = f", or {last - count - 1} to {max(first, 1) - count - 1} from the end" if last > 0 else ""
+        raise ValueError(f"{name} names layer {given}, but there are {first} to {last}{from_end}")
+    return l
 
 
 def _changes(value: Any, optimizer: Optimizer, name: str) -> str | dict[str, Any]:

@@ -6,7 +6,7 @@ import mmap
 import numpy as np
 
 from bpjit.engine import model
-from bpjit.engine.epoch import Data, Network, State
+from bpjit.engine.epoch import Data, Network
 from bpjit.engine.groups import Groups
 
 MARGIN = 4096  # bytes on each side: more than any tile reaches
@@ -42,7 +42,8 @@ class Margins:
         return placed
 
     def data(self, data: Data) -> Data:
-        return Data(*(self.copy(array) for array in data))
+        weights = None if data.weights is None else self.copy(data.weights)
+        return Data(*(self.copy(array) for array in data[:5]), weights, data.before)
 
     def unchanged(self) -> bool:
         return all(
@@ -82,15 +83,16 @@ class Model(model.Model):
 
     def state(self, *args, **kwargs):
         state = super().state(*args, **kwargs)
-        groups = Groups(*(self.margins.copy(array) for array in vars(state.groups).values()))
-        good = (self.margins.copy(array) for array in (state.good_theta, state.good_moments))
-        return State(state.theta, state.moments, *good, groups, self.margins.copy(state.coefficients))
+        settings, weights, biases, rate = vars(state.groups).values()
+        groups = Groups(*(self.margins.copy(array) for array in (settings, weights, biases)), rate)
+        names = ["good_theta", "good_moments", "coefficients"] + ["sums"] * (state.sums is not None)
+        return state._replace(groups=groups, **{name: self.margins.copy(getattr(state, name)) for name in names})
 
     def moments(self, count: int) -> np.ndarray:
         return self.margins.zeros(count * self.theta.size, self.dtype).reshape(count, self.theta.size)
 
-    def _make_workspace(self, capacity: int) -> Network:
-        network = super()._make_workspace(capacity)
+    def _make_workspace(self, *args, **kwargs) -> Network:
+        network = super()._make_workspace(*args, **kwargs)
         work = self.margins.empty(network.work.shape, self.dtype)
         costs = self.margins.empty(network.costs.shape, network.costs.dtype)
         return network._replace(work=work, costs=costs)

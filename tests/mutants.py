@@ -102,11 +102,11 @@ MUTANTS = [
     *of("forward.py", "layer.capacity), SMALL)", dropped_last="layer.capacity - 1), SMALL)"),
     *of("forward.py", "rows[r, q] = b[p, q]", no_bias="rows[r, q] = 0"),
     # E3
-    *of("epoch.py", "return C / samples  # E3", zeroed="return 0.0", sign="return -C / samples", sum="return C"),
+    *of("epoch.py", "return C / weight  # E3", zeroed="return 0.0", sign="return -C / weight", sum="return C"),
     *of(
         "epoch.py",
-        "for s in range(samples):\n        C += costs[s]",
-        dropped_last="for s in range(samples - 1):\n        C += costs[s]",
+        "for s in range(costs.size):\n        C += costs[s]",
+        dropped_last="for s in range(costs.size - 1):\n        C += costs[s]",
     ),
     # E6
     *of(

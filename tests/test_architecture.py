@@ -24,13 +24,13 @@ FLOORS = [
         for name in ("tile", "tile_plain", "layout", "elementwise", "functions", "entry", "optimizer")
     },
     {f"bpjit.engine.{name}" for name in ("activations", "losses", "optimizers", "adam", "adaptive", "groups")},
-    {"bpjit.engine.batch", "bpjit.engine.forward", "bpjit.engine.backward", "bpjit.engine.gradient"},
-    {f"bpjit.engine.{name}" for name in ("epoch", "model", "plan", "custom", "trace")},
+    {f"bpjit.engine.{name}" for name in ("batch", "noise", "forward", "backward", "gradient")},
+    {f"bpjit.engine.{name}" for name in ("epoch", "penalties", "model", "plan", "custom", "trace")},
     {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"}
     | {"bpjit.schedules", "bpjit.schedules.base", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
-    | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary")},
+    | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary", "regularization")},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},

@@ -13,9 +13,9 @@ from numba import njit
 from twins import distance, numpy_forward, problem, reference_gradients
 
 from bpjit.engine import jit, layout, tile
-from bpjit.engine.epoch import Data, Place
+from bpjit.engine.epoch import Data, Place, Regularization
 from bpjit.engine.layout import Layout
-from bpjit.engine.model import Model
+from bpjit.engine.model import UNREGULARIZED, Model
 from bpjit.engine.optimizers import SGD, Adam
 from bpjit.engine.plan import Plan
 
@@ -195,18 +195,27 @@ def posed(sizes, samples, dtype, activations, loss):
     return params, Data(X, np.zeros(0, np.intp), t, order, np.zeros((samples, sizes[-1]), dtype))
 
 
-def results(model, params, data, batch_size, optimizer, plan=SERIAL):
+def regularized(sizes, samples):
+    """All that may regularise, in every layer where it may be; weights of the samples."""
+    of_layers = np.append(0.0, np.full(len(sizes) - 1, 0.01))
+    rates = np.append(np.full(len(sizes) - 1, 0.25), 0.0)
+    weights = np.random.default_rng(samples).uniform(0.5, 2.0, samples)
+    return Regularization(of_layers, of_layers, 50 * of_layers, rates, 0.1, 0.05, 0.5), weights
+
+
+def results(model, params, data, batch_size, optimizer, plan=SERIAL, regularization=UNREGULARIZED, parts=1):
     """All that a model computes from data: the gradient, two epochs of training from params, outputs, losses."""
     for l, (W, b) in enumerate(params, start=1):
         model.layout.write(model.theta, l, W, b)
-    C, gradient = model.gradient(data, plan)
+    alike = data._replace(weights=None)
+    C, gradient = model.gradient(alike, plan)
     moments = model.moments(optimizer.moments)
     losses = np.zeros(2 * -(-len(data.X) // batch_size))
-    place = Place(3, 0, 0, 0, batch_size)
-    state = model.state(optimizer, moments, keep=True)
+    place = Place(3, 0, 0, 0, batch_size, -(-batch_size // parts))
+    state = model.state(optimizer, moments, True, None, regularization, parts > 1)
     assert model.train(state, optimizer, data, place, losses, plan, draw=True) == len(losses)
     model.predict(data, batch_size, plan)
-    arrays = gradient, model.theta, moments, losses, data.y, model.losses(data, batch_size, plan), state.good_theta
+    arrays = gradient, model.theta, moments, losses, data.y, model.losses(alike, batch_size, plan), state.good_theta
     return C, [array.copy() for array in arrays]
 
 
@@ -230,14 +239,20 @@ def test_nothing_beside_an_array_is_read_or_written(dtype):
         params, data = posed(sizes, samples, dtype, activations, loss)
         if not bias:
             params = [(W, 0 * b) for W, b in params]
+        options = {"optimizer": optimizer}
+        if width % 4 == 3:
+            options["regularization"], weights = regularized(sizes, samples)
+            data = data._replace(weights=weights)
+            options["parts"] = 1 + width % 3
         guard = margins.Margins()
         model = margins.Model(guard, sizes, activations, loss, np.dtype(dtype), bias)
-        C, arrays = results(model, params, guard.data(data), batch_size, optimizer, FINE if width % 3 else SERIAL)
+        plan = FINE if width % 3 else SERIAL
+        C, arrays = results(model, params, guard.data(data), batch_size, plan=plan, **options)
         assert guard.unchanged(), sizes
         assert all(np.isfinite(array).all() for array in arrays), sizes
 
         same_C, same = results(
-            Model(sizes, activations, loss, np.dtype(dtype), bias), params, data, batch_size, optimizer
+            Model(sizes, activations, loss, np.dtype(dtype), bias), params, data, batch_size, **options
         )
         assert C == same_C
         for array, other in zip(arrays, same, strict=True):
@@ -260,7 +275,11 @@ def at_the_end_of_memory(dtype):
         activations, loss = ("tanh", "tanh"), "squared_error"
         params, data = posed(sizes, 2 * width + 1, dtype, activations, loss)
         model = margins.Model(brink, sizes, activations, loss, np.dtype(dtype), True)
-        _, arrays = results(model, params, brink.data(data), width + 1, Adam(0.01), FINE if width % 3 else SERIAL)
+        plan, regularization = FINE if width % 3 else SERIAL, UNREGULARIZED
+        if width in (3, 33):
+            regularization, weights = regularized(sizes, len(data.X))
+            data = data._replace(weights=weights)
+        _, arrays = results(model, params, brink.data(data), width + 1, Adam(0.01), plan, regularization)
         assert all(np.isfinite(array).all() for array in arrays), sizes
 
 

@@ -4,6 +4,7 @@ A tile holds the sum in E7 for LARGE or SMALL units j of layer l - 1 and one blo
 """
 
 from . import jit, layout, losses, tile
+from .forward import drop
 from .jit import call
 from .layout import of_block
 from .losses import COSTS
@@ -75,6 +76,8 @@ def times_sigma_prime(layer, work, delta, j_first, j_end, s_first, s_end):
         z_s, a_s = of_block(z, s, j_first, j_end), of_block(a, s, j_first, j_end)
         delta_s = of_block(delta, s, j_first, j_end)
         call(layer.sigma_prime, z_s, a_s, delta_s, layer.setting)  # E7: delta_j = sigma'(z_j) (sum of w_ij delta_i)
+        if layer.drop != 0:
+            drop(layer, delta_s, delta_s, j_first, s)
 
 
 @jit.inline

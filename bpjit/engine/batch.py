@@ -4,7 +4,7 @@ import numpy as np
 from numba import types
 
 from . import jit, layout, tile
-from .jit import INDEX, matrix, vector
+from .jit import INDEX, NUMBER, matrix, vector
 from .losses import COSTS
 from .tile import PANEL_MAX, SMALL, TILE_NUMBERS
 
@@ -55,6 +55,23 @@ def gather_targets(layers, work, labels, targets, order, first, samples, s_first
             else:
                 for i in range(layer.units):
                     t[s, i, q] = targets[row, i]
+
+
+@jit.kernel(jit.records(layout.LAYER), vector, COSTS, COSTS, ORDER, NUMBER, INDEX, INDEX, INDEX, INDEX)
+def weigh(layers, work, costs, weights, order, share, first, samples, s_first, s_end):
+    """C_s w_s in the place of C_s, and delta^L w_s share in that of delta^L, which has the factor 1/S already."""
+    layer = layers[layers.size - 1]
+    delta = layout.delta(work, layer)
+    factors = jit.scratch(PANEL_MAX, work)
+    for s in range(s_first, s_end):
+        C = layout.block_costs(costs, layer, s)
+        for q in range(C.size):
+            weight = weights[order[min(first + s * layer.panel + q, first + samples - 1)]]
+            factors[q] = weight * share
+            C[q] *= weight
+        for i in range(layer.units):
+            for q in range(tile.width(delta)):
+                delta[s, i, q] *= factors[q]
 
 
 @jit.kernel(jit.records(layout.LAYER), vector, matrix, COSTS, INDEX, INDEX, INDEX, INDEX)

@@ -11,13 +11,12 @@ Every sum has a fixed order wherever pieces are cut, so neither that nor the num
 and regions are called by address, hence one thread and many run the same machine code.
 """
 
-import math
 from collections import namedtuple
 
 import numpy as np
 from numba import prange
 
-from . import forward, jit, losses
+from . import forward, jit, layout, losses
 from .forward import FEW
 from .gradient import CHUNK
 from .jit import INDEX, call, vector
@@ -28,12 +27,16 @@ KERNELS = (
     "gather", "forward", "forward_few",  # 0: no block of many samples, none of few
     "gather_targets", "output_delta",  # 0: no cost
     "backward", "backward_few", "gradient", "apply", "begin",  # 0: no training
+    "weigh",  # 0: samples count alike
+    "draw_keys",  # 0: nothing is random
+    "add_noise",  # 0: none
     "scatter",  # 0: no outputs
     "shuffle",  # 0: the order is given
     "piece", "task",  # the regions
     "share",  # 0: on one thread
     "layer_by_layer", "take_part", "forward_part", "output_part", "backward_part",  # 0: region (a) in pieces
     "chunk_by_chunk", "chunk", "combined", "partial_gradient", "combine",  # 0: region (b) in tasks
+    "store", "accumulate", "penalized_step", "penalize", "advance", "update_task", "limit",  # 0: no penalties; no limit
 )  # fmt: skip
 """Addresses of the kernels that a run calls; 0 leaves a part out."""
 
@@ -46,12 +49,27 @@ JOB = np.dtype(
             "lowest",  # the lowest layer that is trained: the recursion ends there
             *KERNELS,
             "moments", "moment_count", "good_theta", "good_moments", "keep",  # keep: 1, or 0 for no good state
-            "settings", "setting_count", "coefficients", "group_count",
+            "settings", "setting_count", "rate_setting", "coefficients", "group_count",
+            "gradients", "gradient_count",  # what region (b) writes: moments, or a gradient that is kept
+            "sums",  # for each task, its share of the gradient's square norm and of the penalties
+            "factors",  # of the learning rate in each step; 0: none
             "X", "rows", "labels", "label_count", "targets", "target_count", "order", "total", "y", "output_count",
+            "weights", "weight_sums",  # of the samples, 0: none; of the steps, written
             "partials", "partial_count",
-            "seed", "epoch", "step", "update", "batch_size", "piece_blocks",
+            "before",  # samples of the epoch that come before those of `order`
+            "seed", "epoch", "step", "update", "batch_size", "at_once", "piece_blocks",
             "first", "samples", "whole", "l",  # of the step at hand; set as it goes
+            "count",  # samples of the whole mini-batch, of which `samples` are at hand
             "done",  # the outcome, set in the end
+        )
+    ]
+    + [
+        (name, np.float64)
+        for name in (
+            "clip_value", "clip_norm", "noise",
+            "weight",  # of the mini-batch: the sum over its samples, or 1
+            "penalty",  # its sum over all parameters
+            "shrink",  # the factor that gives the gradient its greatest norm
         )
     ],
     align=True,
@@ -61,12 +79,26 @@ JOB = np.dtype(
 Network = namedtuple("Network", "layers tasks cost work costs lowest")
 """Where things are: records of LAYER, TASK and COST, the workspace, and a C_s for each sample of a batch; the lowest
 layer that is trained."""
-State = namedtuple("State", "theta moments good_theta good_moments groups coefficients")
-"""What training changes, its last good copy, and the settings of the optimiser for each group of parameters."""
-Data = namedtuple("Data", "X labels targets order y")
-"""Rows of X, their labels or targets (the other is empty), the order to take them in, and where outputs go."""
-Place = namedtuple("Place", "seed epoch step update batch_size")
-"""Where a run begins: epoch and step in it (from 0), updates so far."""
+Regularization = namedtuple(
+    "Regularization",
+    "l1 l2 max_norm dropout input_noise clip_value clip_norm",
+    defaults=(None, None, None, None, 0.0, 0.0, 0.0),
+)
+"""Of each layer 0 .. L the factors of the penalties, the greatest norm of a unit's weights (0: any) and the rate of
+dropout, or None where no layer has one; the deviation of noise on the input; limits of the gradient (0: none)."""
+State = namedtuple(
+    "State",
+    "theta moments good_theta good_moments groups coefficients regularization gradients sums",
+    defaults=(Regularization(), None, None),
+)
+"""What training changes, its last good copy, and the settings of the optimiser for each group of parameters; what
+regularises it; room for a gradient and for sums over it, where the update has to wait for all of it."""
+Data = namedtuple("Data", "X labels targets order y weights before", defaults=(None, 0))
+"""Rows of X, their labels or targets (the other is empty), the order to take them in, where outputs go; how much each
+row counts (float64, None for alike), and how many samples of the epoch come before those of the order."""
+Place = namedtuple("Place", "seed epoch step update batch_size at_once", defaults=(0,))
+"""Where a run begins: epoch and step in it (from 0), updates so far; and how many samples of a mini-batch are in the
+workspace at once (0: all)."""
 
 JOBS = jit.records(JOB)
 
@@ -127,6 +159,13 @@ def take(job, layers, work, s_first, s_end):
     order = jit.at(job.order, np.intp, job.total)
     X = jit.at(job.X, work, job.rows, layers[0].units)
     call(job.gather, layers, work, X, order, job.first, job.samples, s_first, s_end)
+    if job.add_noise != 0:
+        call(job.add_noise, layers, work, job.noise, s_first, s_end)
+    if layers[0].drop != 0:
+        x = layout.a(work, layers[0])
+        for s in range(s_first, s_end):
+            x_s = layout.of_block(x, s, 0, layers[0].units)
+            forward.drop(layers[0], x_s, x_s, 0, s)
     if job.output_delta != 0:
         labels = jit.at(job.labels, np.intp, job.label_count)
         targets = jit.at(job.targets, work, job.target_count, last.units)
@@ -145,7 +184,11 @@ def output(job, layers, theta, work, s_first, s_end):
     if job.output_delta != 0:
         cost = jit.at(job.cost, losses.COST, 1)
         costs = jit.at(job.costs, np.float64, layers[0].blocks * layers[0].panel)
-        call(job.output_delta, layers, work, cost, costs, s_first, s_end, job.samples)
+        call(job.output_delta, layers, work, cost, costs, s_first, s_end, job.count)
+        if job.weigh != 0:
+            weights, order = jit.at(job.weights, np.float64, job.rows), jit.at(job.order, np.intp, job.total)
+            share = job.count / job.weight
+            call(job.weigh, layers, work, costs, weights, order, share, job.first, job.samples, s_first, s_end)
     if job.gradient != 0:
         backward_blocks(job, layers, L, theta, work, 0, layers[L].panels, s_first, s_end)
 
@@ -170,9 +213,9 @@ def task(jobs, theta, work, k):
     """Region (b) for task k."""
     job = jobs[0]
     tasks = jit.at(job.tasks, TASK, job.task_count)
-    moments = jit.at(job.moments, theta, job.moment_count, theta.size)
+    gradients = jit.at(job.gradients, theta, job.gradient_count, theta.size)
     coefficients = jit.at(job.coefficients, theta, job.group_count, COEFFICIENTS)
-    call(job.gradient, layers_of(job), tasks, theta, moments, work, coefficients, job.apply, job.samples, k)
+    call(job.gradient, layers_of(job), tasks, theta, gradients, work, coefficients, job.apply, job.samples, k)
 
 
 @jit.inline
@@ -185,9 +228,9 @@ def chunk(jobs, theta, work, k):
     """Part k of region (b): one chunk of the samples for one task."""
     job = jobs[0]
     tasks = jit.at(job.tasks, TASK, job.task_count)
-    moments = jit.at(job.moments, theta, job.moment_count, theta.size)
+    gradients = jit.at(job.gradients, theta, job.gradient_count, theta.size)
     partials = partials_of(job, theta)
-    call(job.partial_gradient, layers_of(job), tasks, theta, moments, work, partials, job.samples, k)
+    call(job.partial_gradient, layers_of(job), tasks, theta, gradients, work, partials, job.samples, k)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
@@ -195,10 +238,10 @@ def combined(jobs, theta, work, k):
     """Task k, once its chunks are summed."""
     job = jobs[0]
     tasks = jit.at(job.tasks, TASK, job.task_count)
-    moments = jit.at(job.moments, theta, job.moment_count, theta.size)
+    gradients = jit.at(job.gradients, theta, job.gradient_count, theta.size)
     coefficients = jit.at(job.coefficients, theta, job.group_count, COEFFICIENTS)
     partials = partials_of(job, theta)
-    call(job.combine, layers_of(job), tasks, theta, moments, work, partials, coefficients, job.apply, job.samples, k)
+    call(job.combine, layers_of(job), tasks, theta, gradients, work, partials, coefficients, job.apply, job.samples, k)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
@@ -286,49 +329,100 @@ def steps(address, like):
     job = jobs[0]
     theta, work = jit.at(job.theta, like, job.theta_size), jit.at(job.work, like, job.work_size)
     losses = jit.at(job.losses, np.float64, job.loss_count)
+    weight_sums = jit.at(job.weight_sums, np.float64, job.loss_count)
     order = jit.at(job.order, np.intp, job.total)
-    settings = jit.at(job.settings, np.float64, job.group_count, job.setting_count)
-    coefficients = jit.at(job.coefficients, theta, job.group_count, COEFFICIENTS)
-    costs = jit.at(job.costs, np.float64, job.batch_size)
     moments = jit.at(job.moments, theta, job.moment_count * theta.size)
     for n in range(losses.size):
-        if job.step * job.batch_size >= job.total:
+        if job.step * job.batch_size - job.before >= job.total:
             job.epoch, job.step = job.epoch + 1, 0
         if job.step == 0 and job.shuffle != 0:
             call(job.shuffle, order, job.seed, job.epoch)
-        job.first = job.step * job.batch_size
-        job.samples = min(job.batch_size, job.total - job.first)
-        job.whole = whole_blocks(job)
-        if job.layer_by_layer != 0:
-            call(job.layer_by_layer, jobs, theta, work)
-        else:
-            run(job.piece, pieces_of(job), jobs, theta, work)
-        losses[n] = mean(costs, job.samples)
-        if not math.isfinite(losses[n]) and (job.keep != 0 or job.gradient == 0):
-            job.done = n
-            return 1
-        if job.gradient != 0:
-            if n == 0 and job.keep != 0:
+        losses[n], weight_sums[n] = 0.0, begin_step(job)
+        for part in range(0, job.count, job.at_once):
+            forward_and_back(jobs, theta, work, part)
+            losses[n] += mean(jit.at(job.costs, np.float64, job.samples), job.weight)
+            if losses[n] * 0.0 != 0.0 and (job.keep != 0 or job.gradient == 0):
+                job.done = n
+                return 1
+            if n == 0 and part == 0 and job.keep != 0:
                 copy(theta, jit.at(job.good_theta, theta, theta.size))
                 copy(moments, jit.at(job.good_moments, theta, moments.size))
-            for group in range(job.group_count):
-                call(job.begin, settings[group], float(job.update + n + 1), coefficients[group])
-            if job.chunk_by_chunk != 0:
-                call(job.chunk_by_chunk, jobs, theta, work)
-            else:
-                run(job.task, job.task_count, jobs, theta, work)
+            if job.gradient != 0:
+                if part == 0:
+                    begin_update(job, n, theta)
+                update(jobs, theta, work, part)
+        if job.penalized_step != 0:
+            call(job.penalized_step, jobs, theta, work)
+            losses[n] += job.penalty
         job.step += 1
     job.done = losses.size if job.gradient == 0 or (finite(theta) and finite(moments)) else -1
     return 1
 
 
 @jit.inline
-def mean(costs, samples):
-    """E3: C = (1/S) sum over s of C_s, in float64."""
+def begin_step(job):
+    """How many samples the mini-batch has; returns how much they count in all."""
+    first = job.step * job.batch_size - job.before
+    job.count = min(job.batch_size, job.total - first)
+    total = float(job.count)
+    if job.weigh != 0:
+        weights, order = jit.at(job.weights, np.float64, job.rows), jit.at(job.order, np.intp, job.total)
+        total = 0.0
+        for s in range(first, first + job.count):
+            total += weights[order[s]]
+    job.weight = total if total > 0.0 else 1.0  # where none counts the cost is 0
+    return total
+
+
+@jit.inline
+def forward_and_back(jobs, theta, work, part):
+    """Region (a) for the samples of the mini-batch from number `part` on that are in the workspace at once."""
+    job = jobs[0]
+    job.first = job.step * job.batch_size - job.before + part
+    job.samples = min(job.at_once, job.count - part)
+    job.whole = whole_blocks(job)
+    if job.draw_keys != 0:
+        call(job.draw_keys, layers_of(job), job.seed, job.epoch, job.step, part)
+    if job.layer_by_layer != 0:
+        call(job.layer_by_layer, jobs, theta, work)
+    else:
+        run(job.piece, pieces_of(job), jobs, theta, work)
+
+
+@jit.inline
+def begin_update(job, n, like):
+    """What all tasks share in step n of this call, for each group of parameters."""
+    settings = jit.at(job.settings, np.float64, job.group_count, job.setting_count)
+    coefficients = jit.at(job.coefficients, like, job.group_count, COEFFICIENTS)
+    for group in range(job.group_count):
+        if job.factors == 0:
+            call(job.begin, settings[group], float(job.update + n + 1), coefficients[group])
+        else:
+            rate = settings[group, job.rate_setting]
+            settings[group, job.rate_setting] = rate * jit.at(job.factors, np.float64, job.loss_count)[n]
+            call(job.begin, settings[group], float(job.update + n + 1), coefficients[group])
+            settings[group, job.rate_setting] = rate
+
+
+@jit.inline
+def update(jobs, theta, work, part):
+    """Region (b): the update, or where that has to wait the gradient."""
+    job = jobs[0]
+    if job.store != 0:
+        job.apply = job.store if part == 0 else job.accumulate
+    if job.chunk_by_chunk != 0:
+        call(job.chunk_by_chunk, jobs, theta, work)
+    else:
+        run(job.task, job.task_count, jobs, theta, work)
+
+
+@jit.inline
+def mean(costs, weight):
+    """E3: C = (1/S) sum over s of C_s, in float64; where samples have weights their sum is in the place of S."""
     C = 0.0
-    for s in range(samples):
+    for s in range(costs.size):
         C += costs[s]
-    return C / samples  # E3
+    return C / weight  # E3
 
 
 @jit.inline
@@ -339,7 +433,7 @@ def copy(x, y):
 
 @jit.inline
 def finite(x):
-    """Whether no number is NaN or infinite: 0 x is 0, or else NaN."""
+    """Whether no number is NaN or infinite: 0 x is 0, or else NaN. (LLVM's reassociation makes 0 of x - x.)"""
     total = 0.0
     for k in range(x.size):
         total += x[k] * 0.0

@@ -21,7 +21,7 @@ def forward(layers, l, theta, work, p_first, p_end, s_first, s_end):
     E2 of the output layer waits until all of its units are known: softmax takes them together.
     """
     layer = layers[l]
-    weighted_input(layer, theta, layout.a(work, layers[l - 1]), layout.z(work, layer), p_first, p_end, s_first, s_end)
+    weighted_input(layer, theta, layout.out(work, layers[l - 1]), layout.z(work, layer), p_first, p_end, s_first, s_end)
     if l < layers.size - 1:
         i_first, i_end = p_first * layer.panel, min(p_end * layer.panel, layer.units)
         activate(layer, work, i_first, i_end, s_first, s_end)
@@ -35,7 +35,7 @@ def forward_few(layers, l, theta, work, p_first, p_end, s_first, s_end):
     """
     layer = layers[l]
     W, b = layout.weights(theta, layer), layout.bias_rows(theta, layer)
-    a, z = layout.a(work, layers[l - 1]), layout.z(work, layer)
+    a, z = layout.out(work, layers[l - 1]), layout.z(work, layer)
     rows = jit.shaped(jit.scratch(TILE_NUMBERS, theta), 0, SMALL, layer.panel)
     p_one = p_first
     if layer.capacity == 1:
@@ -81,11 +81,19 @@ def weighted_input_of_one(W, b, a, z, layer, rows, p_first, p_end):
 
 @jit.inline
 def activate(layer, work, i_first, i_end, s_first, s_end):
-    """E2 for the units i_first .. i_end - 1."""
+    """E2 for the units i_first .. i_end - 1, and dropout."""
     z, a = layout.z(work, layer), layout.a(work, layer)
     for s in range(s_first, s_end):
         z_s, a_s = of_block(z, s, i_first, i_end), of_block(a, s, i_first, i_end)
         call(layer.sigma, z_s, a_s, layer.setting)  # E2: a_i = sigma(z_i)
+        if layer.drop != 0:
+            drop(layer, a_s, of_block(layout.out(work, layer), s, i_first, i_end), i_first, s)
+
+
+@jit.inline
+def drop(layer, x, y, i_first, s):
+    """y = x with some units dropped, for units from i_first on and the samples of block s."""
+    call(layer.drop, x, y, layer.key, i_first, layer.before + s * layer.panel, layer.rate)
 
 
 @jit.inline

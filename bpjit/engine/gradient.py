@@ -59,7 +59,7 @@ def sum_chunk(layers, task, theta, moments, work, numbers, s, s_end, more):
     The weights and moments, which the update needs next, are asked for meanwhile.
     """
     layer = layers[task.l]
-    a, delta = layout.a(work, layers[task.l - 1]), layout.delta_rows(work, layer)[task.p]
+    a, delta = layout.out(work, layers[task.l - 1]), layout.delta_rows(work, layer)[task.p]
     dW = layout.task_rows(numbers, layer)
     rows = layout.tile_rows(task.rows)
     j_large = LARGE * layout.large_tiles(rows) if s_end > FEW else 0
@@ -140,3 +140,10 @@ def store(theta, gradients, start, gradient, coefficients):
     """The tile function that keeps the gradient instead of applying it."""
     for k in range(gradient.size):
         gradients[0, start + k] = gradient[k]
+
+
+@jit.kernel(jit.vector, jit.matrix, jit.INDEX, jit.vector, jit.vector)
+def accumulate(theta, gradients, start, gradient, coefficients):
+    """The tile function that adds the gradient to what is kept."""
+    for k in range(gradient.size):
+        gradients[0, start + k] += gradient[k]

@@ -12,11 +12,15 @@ FROZEN = -1
 
 @dataclass(frozen=True)
 class Groups:
-    """Settings, a row a group, and the number of the row that each layer uses, 0 .. L; FROZEN where nothing does."""
+    """Settings, a row a group, and the number of the row that each layer uses, 0 .. L; FROZEN where nothing does.
+
+    rate: which of the settings is the learning rate, which a schedule changes.
+    """
 
     settings: np.ndarray
     weights: np.ndarray
     biases: np.ndarray
+    rate: int
 
     @staticmethod
     def of(optimizer: Optimizer, layers: Mapping[int, Optimizer | None], L: int) -> "Groups":
@@ -29,7 +33,7 @@ class Groups:
                 if kind is not None and kind not in kinds:
                     kinds.append(kind)
                 row[l] = FROZEN if kind is None else kinds.index(kind)
-        return Groups(np.array([kind.settings() for kind in kinds]), *rows)
+        return Groups(np.array([kind.settings() for kind in kinds]), rows[0], rows[1], optimizer.rate_setting)
 
     @property
     def trained(self) -> np.ndarray:

@@ -7,6 +7,7 @@
     weights(theta, layer)    (P, rows, PANEL)      [p, j, q] = w_ij, i = p PANEL + q
     biases(theta, layer)     (P PANEL,)            [i] = b_i
     a(work, layer)           (Q, rows, PANEL)      [s // PANEL, i, s % PANEL] = a_i of sample s
+    out(work, layer)         like a, and the same place but where dropout makes of a what the next layer sees
     z(work, layer)           like a, and the same place where nothing needs z once a is known
     delta(work, layer)       like a; a layer has the place of the next but one: the recursion needs no more
     delta_rows(work, layer)  (P, Q PANEL, PANEL)   [p, s, q] = delta_i of sample s, i = p PANEL + q
@@ -38,6 +39,7 @@ LAYER = np.dtype(
             "weights",  # where the views begin: in theta
             "biases",
             "a",  # and in the workspace
+            "out",
             "z",
             "delta",
             "delta_rows",
@@ -50,9 +52,13 @@ LAYER = np.dtype(
             "has_bias",
             "weight_group",  # the row of coefficients that steps them
             "bias_group",
+            "drop",  # address of dropout's kernel, or 0
+            "key",  # of its random numbers in this mini-batch
+            "before",  # samples of the mini-batch that come before those at hand
         )
     ]
-    + [("setting", np.float64)],  # of the activation
+    # setting: of the activation; rate: of dropout; the factors of the penalties; the greatest norm of a unit's weights
+    + [(name, np.float64) for name in ("setting", "rate", "l1", "l2", "max_norm")],
     align=True,
 )
 
@@ -87,6 +93,11 @@ def a(work, layer):
 
 
 @jit.inline
+def out(work, layer):
+    return jit.shaped(work, layer.out, layer.blocks, layer.unit_rows, layer.panel)
+
+
+@jit.inline
 def z(work, layer):
     return jit.shaped(work, layer.z, layer.blocks, layer.unit_rows, layer.panel)
 
@@ -116,6 +127,18 @@ def task_weights(layer, task):
 def rows_of_task(x, layer, task):
     """The weights of a task in theta, or what one of the moments has for them, in rows of PANEL."""
     return jit.shaped(x, task_weights(layer, task), task.rows, layer.panel)
+
+
+@jit.inline
+def of_task(x, layer, task):
+    """The same numbers, one after the other."""
+    return jit.shaped(x, task_weights(layer, task), task.rows * layer.panel)
+
+
+@jit.inline
+def biases_of_task(x, layer, task):
+    """The biases of a task's panel in theta, or what one of the moments has for them."""
+    return jit.shaped(x, task_biases(layer, task), layer.panel)
 
 
 @jit.inline
@@ -207,8 +230,15 @@ class Layout:
     blocks: int
 
     @staticmethod
-    def of(sizes: tuple[int, ...], dtype, capacity: int, bias: bool = True, needs_z: Sequence[int] = ()) -> "Layout":
-        """needs_z: the layers whose z is wanted once their a is known."""
+    def of(
+        sizes: tuple[int, ...],
+        dtype,
+        capacity: int,
+        bias: bool = True,
+        needs_z: Sequence[int] = (),
+        dropped: Sequence[int] = (),
+    ) -> "Layout":
+        """needs_z: the layers whose z is wanted once their a is known. dropped: those with dropout."""
         panel = tile.panel(dtype)
         blocks = -(-capacity // panel)
         layers = np.zeros(len(sizes), LAYER).view(np.recarray)
@@ -218,9 +248,11 @@ class Layout:
             layer.units, layer.panel, layer.blocks, layer.has_bias = units, panel, blocks, bias
             layer.capacity = capacity
             layer.panels, layer.unit_rows = -(-units // panel), _stored_rows(units)
-            layer.a = place.work(blocks * layer.unit_rows * panel)
+            layer.a = layer.out = place.work(blocks * layer.unit_rows * panel)
             if l == 0:
                 continue
+            if l in dropped:  # sigma' looks at a
+                layer.out = place.work(blocks * layer.unit_rows * panel)
             layer.inputs = sizes[l - 1]
             layer.weight_rows = _stored_rows(sizes[l - 1])
             layer.weights = place.theta(layer.panels * layer.weight_rows * panel)

@@ -7,20 +7,22 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 from numba.core import config
 
-from . import epoch, jit, losses
+from . import epoch, jit, losses, noise, penalties
 from .activations import ACTIVATIONS
 from .backward import backward, backward_few, output_delta
-from .batch import gather, gather_targets, scatter_outputs, shuffle
+from .batch import gather, gather_targets, scatter_outputs, shuffle, weigh
 from .entry import find
-from .epoch import Data, Network, Place, State
+from .epoch import Data, Network, Place, Regularization, State
 from .forward import FEW, forward, forward_few
-from .gradient import CHUNK, combine, gradient, partial_gradient, store
+from .gradient import CHUNK, accumulate, combine, gradient, partial_gradient, store
 from .groups import Groups
 from .layout import TASK_NUMBERS, Layout, aligned
 from .optimizer import COEFFICIENTS, Optimizer
 from .optimizers import SGD
+from .penalties import SHARES
 from .plan import Plan
 
+UNREGULARIZED = Regularization()
 KEPT_WORKSPACES = 4
 KEPT_ANSWERS = 8
 
@@ -37,7 +39,7 @@ class Model:
         self.theta = aligned(self.layout.theta_size, dtype)
         self.changes = 0
         """Counts the runs and writes that have changed theta."""
-        self._workspaces: list[tuple[int, Network]] = []
+        self._workspaces: list[tuple[tuple[int, tuple[int, ...]], Network]] = []
         self._addresses: dict[tuple, list[int]] = {}
         self._answers: dict[int, Answer] = {}
         self._lock = threading.Lock()
@@ -48,26 +50,43 @@ class Model:
         moments: np.ndarray,
         keep: bool = False,
         layers: Mapping[int, Optimizer | None] | None = None,
+        regularization: Regularization = UNREGULARIZED,
+        in_parts: bool = False,
     ) -> State:
         """What a run changes, theta and the optimiser's moments; keep: with room for the last good state; layers: what
-        steps a layer in the optimiser's place, or None for nothing."""
+        steps a layer in the optimiser's place, or None for nothing; in_parts: for mini-batches that are."""
         good = (self.theta.copy(), moments.copy()) if keep else (self.theta[:0], moments[:0])
         groups = Groups.of(optimizer, layers or {}, len(self.activations))
-        return State(self.theta, moments, *good, groups, np.zeros((len(groups.settings), COEFFICIENTS), self.dtype))
+        coefficients = np.zeros((len(groups.settings), COEFFICIENTS), self.dtype)
+        gradients = sums = None
+        if in_parts or _needs_gradient(regularization):
+            gradients, sums = self.moments(1), np.zeros((len(self.layout.tasks), SHARES))
+        return State(self.theta, moments, *good, groups, coefficients, regularization, gradients, sums)
 
     def moments(self, count: int) -> np.ndarray:
         """`count` arrays of zeros like theta."""
         return aligned(count * self.layout.theta_size, self.dtype).reshape(count, self.layout.theta_size)
 
     def train(
-        self, state: State, optimizer: Optimizer, data: Data, place: Place, losses: np.ndarray, plan: Plan, draw: bool
+        self,
+        state: State,
+        optimizer: Optimizer,
+        data: Data,
+        place: Place,
+        losses: np.ndarray,
+        plan: Plan,
+        draw: bool,
+        factors: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> int:
         """losses.size steps of the optimiser from `place` on; returns how many had a finite loss, or -1 (see epoch).
 
-        draw: whether the engine draws the order of every epoch, or takes the one in data.
+        draw: whether the engine draws the order of every epoch, or takes the one in data. factors: of the learning
+        rates in each step. weights: takes the sum over the samples of each mini-batch of what they count.
         """
         self.changes += 1
-        return self._run(_train(optimizer, draw), state, data, place, losses, plan)
+        wanted = _weighted(_train(optimizer, draw) + _regular(state, optimizer), data)
+        return self._run(wanted, state, data, place, losses, plan, factors=factors, weights=weights)
 
     def write(self, parameters: list) -> None:
         """Takes [(W, b or None), ...], W of shape (n_l, n_(l-1)), as the parameters."""
@@ -78,19 +97,19 @@ class Model:
         """The loss of data and its gradient, in the layout of theta, from one mini-batch."""
         gradients, losses = self.moments(1), np.zeros(1)
         state = self.state(SGD(), gradients)
-        self._run(GRADIENT, state, data, Place(0, 0, 0, 0, len(data.order)), losses, plan)
+        self._run(_weighted(GRADIENT, data), state, data, Place(0, 0, 0, 0, len(data.order)), losses, plan)
         return float(losses[0]), gradients[0]
 
     def losses(self, data: Data, batch_size: int, plan: Plan) -> np.ndarray:
         """The mean cost of each mini-batch of data in turn."""
         losses = np.full(-(-len(data.order) // batch_size), np.nan)
-        self._run(LOSS, None, data, Place(0, 0, 0, 0, batch_size), losses, plan)
+        self._run(_weighted(LOSS, data), None, data, Place(0, 0, 0, 0, batch_size), losses, plan)
         return losses
 
     def answers(self, data: Data, batch_size: int, plan: Plan) -> np.ndarray:
         """Writes y of every row of data.X, all finite, into data.y; returns what `losses` does, from the same pass."""
         losses = np.full(-(-len(data.order) // batch_size), np.nan)
-        if self._run(ANSWERS, None, data, Place(0, 0, 0, 0, batch_size), losses, plan) < len(losses):
+        if self._run(_weighted(ANSWERS, data), None, data, Place(0, 0, 0, 0, batch_size), losses, plan) < len(losses):
             self.predict(data, batch_size, plan)  # it ends where a loss is not finite
         return losses
 
@@ -112,16 +131,28 @@ class Model:
             answer = self._answers[rows] = Answer(self, rows, plan)
         return answer(X)
 
-    def compile(self, optimizer: Optimizer | None, batch_size: int, training: Plan, asking: Plan | None) -> None:
+    def compile(
+        self,
+        optimizer: Optimizer | None,
+        batch_size: int,
+        training: Plan,
+        asking: Plan | None,
+        state: State | None = None,
+        weighted: bool = False,
+    ) -> None:
         """Compiles what training calls, and what questions about many rows do if any are asked, or loads it.
 
-        optimizer: None for what `gradient` calls.
+        optimizer: None for what `gradient` calls. weighted: whether samples have weights.
         """
         wanted = _train(optimizer, draw=True) if optimizer else GRADIENT
+        if optimizer and state:
+            wanted += _regular(state, optimizer)
+        if weighted:
+            wanted += WEIGH
         self._kernels(wanted, batch_size, training, training.threads > 1)
         if asking:
             self._kernels(ANSWERS, FEW + 1, asking, asking.threads > 1)
-        self._make_workspace(1)
+        self._make_workspace(1, dropped=_dropped(state))
         epoch.steps.address(self.dtype)
 
     def _run(
@@ -133,16 +164,21 @@ class Model:
         losses: np.ndarray,
         plan: Plan,
         within: Network | None = None,
+        factors: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> int:
         """Calls `steps`; within: a workspace of the caller's."""
-        workspace = nullcontext(within) if within else self._workspace(place.batch_size)
+        place = place._replace(at_once=place.at_once or place.batch_size)
+        weights = np.empty(len(losses)) if weights is None else weights
+        workspace = nullcontext(within) if within else self._workspace(place.at_once, _dropped(state))
         with workspace as network, jit.threads(plan.threads) as may_share:
             if state:
                 network = _grouped(network, state.groups)
-            kernels = self._kernels(wanted, place.batch_size, plan, may_share)
-            chunks = len(network.tasks) * -(-place.batch_size // CHUNK) if plan.in_chunks else 0
+                _regularize(network, state.regularization)
+            kernels = self._kernels(wanted, place.at_once, plan, may_share)
+            chunks = len(network.tasks) * -(-place.at_once // CHUNK) if plan.in_chunks else 0
             partials = np.empty((chunks, TASK_NUMBERS), self.dtype)
-            job = _job(self.theta, losses, network, kernels, state, data, partials, place, plan)
+            job = _job(self.theta, losses, network, kernels, state, data, partials, place, plan, factors, weights)
             with np.errstate(all="ignore") if config.DISABLE_JIT else nullcontext():
                 epoch.steps(_address(job), self.theta)
             return int(job[DONE])
@@ -169,27 +205,31 @@ class Model:
         return self._addresses[key]
 
     @contextmanager
-    def _workspace(self, capacity: int) -> Iterator[Network]:
-        """A workspace for mini-batches of up to `capacity` samples that no other thread uses meanwhile."""
+    def _workspace(self, capacity: int, dropped: tuple[int, ...]) -> Iterator[Network]:
+        """A workspace for mini-batches of up to `capacity` samples that no other thread uses meanwhile; dropped: the
+        layers with dropout."""
+        key = capacity, dropped
         with self._lock:
-            found = next((w for w in self._workspaces if w[0] == capacity), None)
+            found = next((w for w in self._workspaces if w[0] == key), None)
             if found:
                 self._workspaces.remove(found)
-        network = found[1] if found else self._make_workspace(capacity)
+        network = found[1] if found else self._make_workspace(capacity, dropped=dropped)
         try:
             yield network
         finally:
             with self._lock:
-                self._workspaces = [(capacity, network), *self._workspaces[: KEPT_WORKSPACES - 1]]
+                self._workspaces = [(key, network), *self._workspaces[: KEPT_WORKSPACES - 1]]
 
-    def layout_for(self, capacity: int, keep_z: bool = False) -> Layout:
+    def layout_for(self, capacity: int, keep_z: bool = False, dropped: tuple[int, ...] = ()) -> Layout:
         """Where numbers lie for mini-batches of up to `capacity` samples; keep_z: with a place for every z."""
         L = len(self.activations)  # whose z the loss looks at
         needs_z = [l for l, entry in enumerate(self.activations, start=1) if keep_z or l == L or entry.needs_z]
-        return Layout.of(self.sizes, self.dtype, capacity, self.bias, needs_z)
+        return Layout.of(self.sizes, self.dtype, capacity, self.bias, needs_z, dropped)
 
-    def _make_workspace(self, capacity: int, keep_z: bool = False) -> Network:
-        L, layout = len(self.activations), self.layout_for(capacity, keep_z)
+    def _make_workspace(self, capacity: int, keep_z: bool = False, dropped: tuple[int, ...] = ()) -> Network:
+        L, layout = len(self.activations), self.layout_for(capacity, keep_z, dropped)
+        for l in dropped:
+            layout.layers[l].drop = noise.drop.address(self.dtype)
         for l, entry in enumerate(self.activations, start=1):
             layout.layers[l].sigma, layout.layers[l].setting = entry.sigma.address(self.dtype), entry.value
             if l < L or (entry.name, self.loss.name) not in losses.PAIRS:
@@ -209,7 +249,31 @@ def _grouped(network: Network, groups: Groups) -> Network:
     return network._replace(tasks=tasks, lowest=int(np.argmax(trained)))
 
 
-STEP, DONE, ROWS = (epoch.JOB.names.index(name) for name in ("step", "done", "X"))  # type: ignore[union-attr]
+def _needs_gradient(regularization: Regularization) -> bool:
+    """Whether an update has to wait for the whole gradient."""
+    return not (
+        regularization.l1 is regularization.l2 is regularization.max_norm is None
+        and regularization.clip_value == regularization.clip_norm == 0
+    )
+
+
+def _dropped(state: State | None) -> tuple[int, ...]:
+    """The layers with dropout."""
+    rates = state.regularization.dropout if state else None
+    return () if rates is None else tuple(int(l) for l in np.flatnonzero(rates))
+
+
+def _regularize(network: Network, regularization: Regularization) -> None:
+    """Writes into the records of the layers what kernels look for there."""
+    for field, numbers in (
+        ("l1", regularization.l1), ("l2", regularization.l2), ("max_norm", regularization.max_norm),
+        ("rate", regularization.dropout),
+    ):  # fmt: skip
+        network.layers[field] = 0.0 if numbers is None else numbers
+
+
+NAMES = list(epoch.JOB.names or ())
+STEP, DONE, ROWS, FIRST, CLIP = map(NAMES.index, ("step", "done", "X", "first", "clip_value"))
 PREDICT = (
     ("gather", gather), ("forward", forward), ("scatter", scatter_outputs), ("piece", epoch.piece),
 )  # fmt: skip
@@ -229,6 +293,30 @@ def _train(optimizer: type[Optimizer] | Optimizer, draw: bool, apply: jit.Kernel
     return (*wanted, ("shuffle", shuffle)) if draw else wanted
 
 
+def _weighted(wanted: tuple, data: Data) -> tuple:
+    return wanted if data.weights is None else wanted + WEIGH
+
+
+def _regular(state: State, optimizer: Optimizer) -> tuple:
+    """What a step calls besides, or in the place of kernels of `_train`."""
+    given = state.regularization
+    wanted: list[tuple[str, jit.Kernel]] = []
+    if given.input_noise or given.dropout is not None:
+        wanted.append(("draw_keys", noise.draw_keys))
+    if given.input_noise:
+        wanted.append(("add_noise", noise.add_noise))
+    if state.gradients is not None:
+        wanted += [
+            ("apply", store), ("store", store), ("accumulate", accumulate), ("update_task", optimizer.update),
+            ("penalized_step", penalties.penalized_step), ("penalize", penalties.penalize),
+            ("advance", penalties.advance),
+        ]  # fmt: skip
+    if given.max_norm is not None:
+        wanted.append(("limit", penalties.limit))
+    return tuple(wanted)
+
+
+WEIGH = (("weigh", weigh),)
 FOR_FEW = {"forward": forward_few, "backward": backward_few}
 """What takes the place of a kernel where a block has few samples."""
 BY_LAYER = {
@@ -252,25 +340,40 @@ def _job(
     partials: np.ndarray,
     place: Place,
     plan: Plan,
+    factors: np.ndarray | None,
+    weights: np.ndarray,
 ) -> np.ndarray:
     """The record of JOB that `steps` takes, as numbers. It holds addresses: the arrays must outlive the call."""
     numbers = [
         _address(theta), theta.size, _address(losses), losses.size, *_places(network), *kernels,
-        *(_of_state(state) if state else (0,) * 9),
+        *(_of_state(state) if state else (0,) * 13), 0 if factors is None else _address(factors),
         _address(data.X), len(data.X), _address(data.labels), data.labels.size,
         _address(data.targets), len(data.targets),
         _address(data.order), data.order.size, _address(data.y), len(data.y),
-        _address(partials), len(partials), *place, plan.piece, 0, 0, 0, 0, 0,
+        0 if data.weights is None else _address(data.weights), _address(weights),
+        _address(partials), len(partials), data.before, *place, plan.piece, *(0,) * (len(NAMES) - FIRST),
     ]  # fmt: skip
-    return np.array(numbers, np.intp)
+    job = np.array(numbers, np.intp)
+    if state:
+        given = state.regularization
+        job[CLIP : CLIP + 3].view(np.float64)[:] = given.clip_value, given.clip_norm, given.input_noise
+    return job
 
 
 def _of_state(state: State) -> tuple[int, ...]:
     return (
         _address(state.moments), len(state.moments), _address(state.good_theta), _address(state.good_moments),
         int(state.good_theta.size > 0), _address(state.groups.settings), state.groups.settings.shape[1],
-        _address(state.coefficients), len(state.coefficients),
+        state.groups.rate, _address(state.coefficients), len(state.coefficients),
+        *_of_gradients(state),
     )  # fmt: skip
+
+
+def _of_gradients(state: State) -> tuple[int, ...]:
+    """What region (b) writes, and where sums over it go."""
+    if state.gradients is None:
+        return _address(state.moments), len(state.moments), 0
+    return _address(state.gradients), 1, _address(state.sums)
 
 
 def _places(network: Network) -> tuple[int, ...]:
@@ -301,8 +404,10 @@ class Answer:
         data = Data(self.X, labels, targets, np.arange(rows), self.y)
         partials = np.empty((0, 0), model.dtype)
         network, kernels = model._make_workspace(rows), model._kernels(PREDICT, rows, plan, False)
-        self._arrays = model.theta, np.zeros(1), network, data, partials  # the job holds their addresses alone
-        job = _job(model.theta, self._arrays[1], network, kernels, None, data, partials, Place(0, 0, 0, 0, rows), plan)
+        weights, place = np.zeros(1), Place(0, 0, 0, 0, rows, rows)
+        self._arrays = model.theta, np.zeros(1), network, data, partials, weights  # the job holds their addresses alone
+        losses = self._arrays[1]
+        job = _job(model.theta, losses, network, kernels, None, data, partials, place, plan, None, weights)
         self._job, self._address, self._theta = job, _address(job), model.theta
         self._lock = threading.Lock()
 

@@ -201,6 +201,15 @@ class Optimizer:
         """The settings as `begin` reads them: float64, in the order of the fields; more where `begin` takes notes."""
         return np.array(_flat(astuple(self)), np.float64)  # type: ignore[call-overload]
 
+    @property
+    def rate_setting(self) -> int:
+        """Which of `settings` is the learning rate; -1 if none is."""
+        names = [setting.name for setting in self._fields()]
+        if "learning_rate" not in names:
+            return -1
+        before = names[: names.index("learning_rate")]
+        return len(_flat([getattr(self, name) for name in before]))
+
     def for_biases(self) -> "Optimizer":
         """The optimiser that steps the biases: without weight decay where decay_biases is False."""
         if getattr(self, "decay_biases", True) or not getattr(self, "weight_decay", 0.0):
