@@ -40,18 +40,21 @@ class Run:
     """Mini-batches between two checkpoints."""
     orders: list[np.ndarray] | None
     """The order of each epoch, where the user gave them."""
-    state: State = field(init=False)
-    good: Position = field(init=False)
-    """The position of the last good state, which the engine keeps in state."""
-    pace: Pace = field(init=False)
     watched: Data | None = None
     """The validation set."""
     checkpoint: str | PathLike[str] | None = None
     """The file for the state."""
-    free: bool = False
-    """Whether one compiled call may go on through the ends of epochs."""
+    state: State = field(init=False)
+    good: Position = field(init=False)
+    """The position of the last good state, which the engine keeps in state."""
+    pace: Pace = field(init=False)
     steps: int = 1
     """Steps that take about as long as a compiled call may."""
+
+    @property
+    def free(self) -> bool:
+        """Whether one compiled call may go on through the ends of epochs."""
+        return self.watched is None and self.checkpoint is None and self.orders is None
 
     @property
     def steps_per_epoch(self) -> int:

@@ -1,24 +1,22 @@
 """Trainer: mini-batches in their order, the optimiser's state, validation, history, and where a run stands."""
 
-import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from os import PathLike
 from typing import Any, NoReturn
 
 import numpy as np
 
-from . import interrupts, lbfgs, parameter_groups, storage
+from . import interrupts, lbfgs, parameter_groups, request, storage, trainer_state
 from . import validation as check
 from .engine import jit, optimizers
-from .engine.epoch import Data, Place, State
+from .engine.epoch import Place, State
 from .engine.model import draw_order
 from .engine.optimizers import LBFGS, Optimizer
 from .engine.plan import Pace
 from .history import History
-from .network import GRADIENT_BATCH, Network, Parameters
+from .network import GRADIENT_BATCH, Network
 from .progress import Progress, reporter
 from .run import Position, Run
 
@@ -161,12 +159,9 @@ class Trainer:
         anything changes; DivergenceError, with network and trainer at the last good state; KeyboardInterrupt after
         Ctrl-C, with network, trainer and history as they were after the last complete mini-batch.
         """
-        watched = None if validation is None else self._checked_validation(validation)
-        run = self._checked(X, t, epochs, max_steps, checkpoint, checkpoint_every)
-        run.watched, run.checkpoint = watched, checkpoint
-        run.free = watched is None and checkpoint is None and run.orders is None
+        run = request.checked(self, X, t, epochs, validation, max_steps, checkpoint, checkpoint_every)
         display = reporter(progress)
-        self._target, self.net.history = run.target, self.history
+        self._begin(run)
         try:
             with display.compiling():
                 self._compile(run)
@@ -186,62 +181,13 @@ class Trainer:
             display.finish()
         return self.history
 
-    def _checked(
-        self,
-        X: Any,
-        t: Any,
-        epochs: int | None,
-        max_steps: int | None,
-        checkpoint: Any,
-        checkpoint_every: int | None,
-    ) -> Run:
-        """The run that these arguments of fit ask for; raises before anything has changed."""
-        data, position = self.net._data(X, t), self._position
-        samples = len(data.X)
-        batch_size = self._checked_batch_size(samples)
-        if epochs is None and self._target <= position.epoch:
-            raise ValueError("epochs is None, but nothing is left to do: give the number of epochs")
-        target = self._target if epochs is None else position.epoch + check.integer(epochs, "epochs", low=1)
-        last_update: float = math.inf
-        if max_steps is not None:
-            last_update = position.updates + check.integer(max_steps, "max_steps", low=1)
-        every = sys.maxsize
-        if checkpoint_every is not None:
-            every = check.integer(checkpoint_every, "checkpoint_every", low=1)
-            if checkpoint is None:
-                raise ValueError("checkpoint_every needs a file to write: give checkpoint too")
-        if checkpoint is not None:
-            storage.check_place(checkpoint)
-        orders = self._checked_orders(samples, target)
-        run = Run(data, batch_size, target, last_update, every, orders)
-        if position.step and (samples, run.fingerprint) != (len(self._order), self._fingerprint):
-            raise ValueError(
-                f"X and t are not those that epoch {position.epoch + 1} began with, which is unfinished: "
-                "finish it with the same data, or begin with a new Trainer"
-            )
-        if not position.step:
-            self._order = np.arange(samples)
-        run.data = data._replace(order=self._order)
+    def _begin(self, run: Run) -> None:
+        if not self._position.step:
+            self._order = np.arange(len(run.data.X))
+        run.data = run.data._replace(order=self._order)
         run.state = self._kept_state()
-        run.good = replace(position, updates=self._good_updates)
-        return run
-
-    def _checked_batch_size(self, samples: int) -> int:
-        if isinstance(self.optimizer, LBFGS):
-            lbfgs.minimizer()
-            if self._position.step:
-                raise ValueError(
-                    f"epoch {self._position.epoch + 1} is unfinished, and LBFGS has no mini-batches: finish it with "
-                    "another optimiser, or begin with a new Trainer"
-                )
-            return samples
-        batch_size = check.batch_size(self.batch_size, samples)
-        if self.optimizer.full_batch and batch_size < samples:
-            raise ValueError(
-                f"{type(self.optimizer).__name__} needs all {samples} samples in every mini-batch, but batch_size is "
-                f"{batch_size}: give batch_size={samples}"
-            )
-        return batch_size
+        run.good = replace(self._position, updates=self._good_updates)
+        self._target, self.net.history = run.target, self.history
 
     def _remember_data(self, run: Run) -> None:
         """Takes the checksum of the data that an unfinished epoch must go on with."""
@@ -262,24 +208,6 @@ class Trainer:
     def _optimizers(self) -> dict[int, Optimizer | None]:
         """What steps single layers in the optimiser's place."""
         return parameter_groups.optimizers(self._layers, self.optimizer)
-
-    def _checked_orders(self, samples: int, target: int) -> list[np.ndarray] | None:
-        """The order of each epoch where the user gave them."""
-        if isinstance(self.shuffle, bool) or isinstance(self.optimizer, LBFGS):
-            return None
-        if len(self.shuffle) < target:
-            raise ValueError(f"shuffle holds {len(self.shuffle)} orders for {target} epochs: give one for each")
-        todo = range(self._position.epoch, target)
-        return [
-            check.permutation(order, samples, f"shuffle[{k}]") if k in todo else order
-            for k, order in enumerate(self.shuffle)
-        ]
-
-    def _checked_validation(self, validation: Any) -> Data:
-        if not isinstance(validation, tuple | list) or len(validation) != 2:
-            raise TypeError(f"validation must be a pair (X, t), not {type(validation).__name__}")
-        X, t = validation
-        return self.net._data(X, t, names=("X of validation", "t of validation"))
 
     def _compile(self, run: Run) -> None:
         before = jit.seconds_compiling()
@@ -449,30 +377,7 @@ class Trainer:
         Weights are written as "W1", "b1", ..., moments as "moment0.W1", ..., the order of an unfinished epoch as
         "order", orders that the user gave as "shuffle0", ...
         """
-        tensors = _named("", self.net.parameters())
-        for k, moment in enumerate(self._moments):
-            tensors |= _named(f"moment{k}.", self.net._pairs(moment))
-        if self._position.step:
-            tensors["order"] = self._order.astype(np.int64)
-        if not isinstance(self.shuffle, bool):
-            tensors |= {f"shuffle{k}": order.astype(np.int64) for k, order in enumerate(self.shuffle)}
-        configuration = {
-            "network": self.net.configuration(),
-            "network_seed": self.net.seed,
-            "optimizer": self.optimizer.configuration(),
-            "optimizer_begun": self._begun,
-            "layers": [[l, changes] for l, changes in self._layers.items()],
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "threads": self.threads,
-            "shuffle": self.shuffle if isinstance(self.shuffle, bool) else len(self.shuffle),
-            "position": asdict(self._position),
-            "target": self._target,
-            "fingerprint": self._fingerprint,
-            "history": self.history.to_columns(),
-            "compile_seconds": self.history.compile_seconds,
-        }
-        return tensors, configuration
+        return trainer_state.describe(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_state": None}  # its theta is the network's own array: a copy would be another one
@@ -480,40 +385,7 @@ class Trainer:
     @staticmethod
     def from_state(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any]) -> "Trainer":
         """The trainer that `state` describes. Raises ValueError, TypeError or KeyError for an unsound one."""
-        tensors = dict(tensors)
-        net = Network(**configuration["network"], init="zeros", seed=configuration["network_seed"])
-        net.set_parameters(_unnamed("", tensors, net))
-        shuffle = configuration["shuffle"]
-        if not isinstance(shuffle, bool):
-            shuffle = [tensors.pop(f"shuffle{k}") for k in range(check.integer(shuffle, "shuffle", low=0))]
-        trainer = Trainer(
-            net,
-            optimizers.from_configuration(configuration["optimizer"]),
-            batch_size=configuration["batch_size"],
-            seed=configuration["seed"],
-            threads=configuration["threads"],
-            shuffle=shuffle,
-            layers=dict(configuration.get("layers", [])),  # older files have none
-        )
-        for k, moment in enumerate(trainer._moments):
-            net._model.layout.write_all(moment, _unnamed(f"moment{k}.", tensors, net))
-        position = configuration["position"]
-        trainer._position = Position(
-            *(check.integer(position[name], name, low=0) for name in ("updates", "epoch", "step")),
-            *(check.real(position[name], name, low=0) for name in ("cost", "seconds")),
-        )
-        trainer._begun = check.integer(configuration.get("optimizer_begun", 0), "optimizer_begun", low=0)
-        trainer._target = check.integer(configuration["target"], "target", low=0)
-        if trainer._position.step:
-            order = tensors.pop("order")
-            trainer._order = check.permutation(order, len(order), "order").astype(np.intp)
-            trainer._fingerprint = check.integer(configuration["fingerprint"], "fingerprint")
-        if tensors:
-            raise ValueError(f"it holds {sorted(tensors)[0]!r}, which no trainer like this has")
-        trainer.history = History.from_columns(configuration["history"], trainer._position.epoch)
-        trainer.history.compile_seconds = check.real(configuration["compile_seconds"], "compile_seconds", low=0)
-        net.history = trainer.history
-        return trainer
+        return trainer_state.restore(tensors, configuration)
 
 
 def _orders(shuffle: Any) -> bool | list[np.ndarray]:
@@ -522,19 +394,3 @@ def _orders(shuffle: Any) -> bool | list[np.ndarray]:
     if isinstance(shuffle, str) or not isinstance(shuffle, Sequence | np.ndarray):
         raise TypeError(f"shuffle must be True, False, or a sequence of orders, one an epoch, not {shuffle!r}")
     return [np.asarray(order) for order in shuffle]
-
-
-def _named(prefix: str, parameters: Parameters) -> dict[str, np.ndarray]:
-    arrays = {}
-    for l, (W, b) in enumerate(parameters, start=1):
-        arrays[f"{prefix}W{l}"] = W
-        if b is not None:
-            arrays[f"{prefix}b{l}"] = b
-    return arrays
-
-
-def _unnamed(prefix: str, tensors: dict[str, np.ndarray], net: Network) -> Parameters:
-    """Takes the arrays that `_named` named out of tensors."""
-    layers = range(1, len(net.sizes))
-    pairs = [(tensors.pop(f"{prefix}W{l}"), tensors.pop(f"{prefix}b{l}") if net.bias else None) for l in layers]
-    return check.parameters(pairs, sizes=net.sizes, bias=net.bias, dtype=net.dtype, name=f"{prefix}parameters")

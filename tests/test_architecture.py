@@ -30,7 +30,8 @@ FLOORS = [
     | {"bpjit.schedules", "bpjit.schedules.base", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
-    | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary", "regularization")},
+    | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary", "regularization")}
+    | {"bpjit.request", "bpjit.trainer_state"},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},

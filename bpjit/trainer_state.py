@@ -1,0 +1,100 @@
+"""The whole state of a trainer as named arrays and a description for JSON, and the trainer that they describe."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import validation as check
+from .engine import optimizers
+from .history import History
+from .network import Network, Parameters
+from .run import Position
+
+if TYPE_CHECKING:
+    from .training import Trainer
+
+
+def describe(trainer: "Trainer") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `Trainer.state` returns."""
+    tensors = _named("", trainer.net.parameters())
+    for k, moment in enumerate(trainer._moments):
+        tensors |= _named(f"moment{k}.", trainer.net._pairs(moment))
+    if trainer._position.step:
+        tensors["order"] = trainer._order.astype(np.int64)
+    if not isinstance(trainer.shuffle, bool):
+        tensors |= {f"shuffle{k}": order.astype(np.int64) for k, order in enumerate(trainer.shuffle)}
+    configuration = {
+        "network": trainer.net.configuration(),
+        "network_seed": trainer.net.seed,
+        "optimizer": trainer.optimizer.configuration(),
+        "optimizer_begun": trainer._begun,
+        "layers": [[l, changes] for l, changes in trainer._layers.items()],
+        "batch_size": trainer.batch_size,
+        "seed": trainer.seed,
+        "threads": trainer.threads,
+        "shuffle": trainer.shuffle if isinstance(trainer.shuffle, bool) else len(trainer.shuffle),
+        "position": asdict(trainer._position),
+        "target": trainer._target,
+        "fingerprint": trainer._fingerprint,
+        "history": trainer.history.to_columns(),
+        "compile_seconds": trainer.history.compile_seconds,
+    }
+    return tensors, configuration
+
+
+def restore(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any]) -> "Trainer":
+    """The trainer that `describe` described. Raises ValueError, TypeError or KeyError for an unsound one."""
+    from .training import Trainer
+
+    tensors = dict(tensors)
+    net = Network(**configuration["network"], init="zeros", seed=configuration["network_seed"])
+    net.set_parameters(_unnamed("", tensors, net))
+    shuffle = configuration["shuffle"]
+    if not isinstance(shuffle, bool):
+        shuffle = [tensors.pop(f"shuffle{k}") for k in range(check.integer(shuffle, "shuffle", low=0))]
+    trainer = Trainer(
+        net,
+        optimizers.from_configuration(configuration["optimizer"]),
+        batch_size=configuration["batch_size"],
+        seed=configuration["seed"],
+        threads=configuration["threads"],
+        shuffle=shuffle,
+        layers=dict(configuration.get("layers", [])),  # older files have none
+    )
+    for k, moment in enumerate(trainer._moments):
+        net._model.layout.write_all(moment, _unnamed(f"moment{k}.", tensors, net))
+    position = configuration["position"]
+    trainer._position = Position(
+        *(check.integer(position[name], name, low=0) for name in ("updates", "epoch", "step")),
+        *(check.real(position[name], name, low=0) for name in ("cost", "seconds")),
+    )
+    trainer._begun = check.integer(configuration.get("optimizer_begun", 0), "optimizer_begun", low=0)
+    trainer._target = check.integer(configuration["target"], "target", low=0)
+    if trainer._position.step:
+        order = tensors.pop("order")
+        trainer._order = check.permutation(order, len(order), "order").astype(np.intp)
+        trainer._fingerprint = check.integer(configuration["fingerprint"], "fingerprint")
+    if tensors:
+        raise ValueError(f"it holds {sorted(tensors)[0]!r}, which no trainer like this has")
+    trainer.history = History.from_columns(configuration["history"], trainer._position.epoch)
+    trainer.history.compile_seconds = check.real(configuration["compile_seconds"], "compile_seconds", low=0)
+    net.history = trainer.history
+    return trainer
+
+
+def _named(prefix: str, parameters: Parameters) -> dict[str, np.ndarray]:
+    arrays = {}
+    for l, (W, b) in enumerate(parameters, start=1):
+        arrays[f"{prefix}W{l}"] = W
+        if b is not None:
+            arrays[f"{prefix}b{l}"] = b
+    return arrays
+
+
+def _unnamed(prefix: str, tensors: dict[str, np.ndarray], net: Network) -> Parameters:
+    """Takes the arrays that `_named` named out of tensors."""
+    layers = range(1, len(net.sizes))
+    pairs = [(tensors.pop(f"{prefix}W{l}"), tensors.pop(f"{prefix}b{l}") if net.bias else None) for l in layers]
+    return check.parameters(pairs, sizes=net.sizes, bias=net.bias, dtype=net.dtype, name=f"{prefix}parameters")
