@@ -12,8 +12,8 @@ from . import interrupts, lbfgs, parameter_groups, request, storage, trainer_sta
 from . import validation as check
 from .engine import jit, optimizers
 from .engine.epoch import Place, State
-from .engine.model import draw_order
 from .engine.optimizers import LBFGS, Optimizer
+from .engine.order import draw_order
 from .engine.plan import Pace
 from .history import History
 from .network import GRADIENT_BATCH, Network

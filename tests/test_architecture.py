@@ -25,7 +25,7 @@ FLOORS = [
     },
     {f"bpjit.engine.{name}" for name in ("activations", "losses", "optimizers", "adam", "adaptive", "groups")},
     {f"bpjit.engine.{name}" for name in ("batch", "noise", "forward", "backward", "gradient")},
-    {f"bpjit.engine.{name}" for name in ("epoch", "penalties", "model", "plan", "custom", "trace")},
+    {f"bpjit.engine.{name}" for name in ("epoch", "penalties", "model", "order", "plan", "custom", "trace")},
     {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"}
     | {"bpjit.schedules", "bpjit.schedules.base", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
     {"bpjit.network", "bpjit.registration"},

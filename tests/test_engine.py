@@ -34,8 +34,9 @@ from bpjit.engine.activations import ACTIVATIONS, elementwise
 from bpjit.engine.entry import find
 from bpjit.engine.epoch import Data, Place
 from bpjit.engine.losses import LOSSES
-from bpjit.engine.model import Model, draw_order
+from bpjit.engine.model import Model
 from bpjit.engine.optimizers import SGD, Adam
+from bpjit.engine.order import draw_order
 from bpjit.network import PREDICT_BATCH
 
 DTYPES = ["float32", "float64"]

@@ -12,7 +12,7 @@ import pytest
 from runs import bits, classes, line, state_bits, trainer
 
 import bpjit
-from bpjit.engine.model import draw_order
+from bpjit.engine.order import draw_order
 from bpjit.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -424,9 +424,3 @@ class Answer:
             return self.y.copy() if self._job[DONE] else None
         finally:
             self._lock.release()
-
-
-def draw_order(order: np.ndarray, seed: int | np.int64, epoch: int) -> None:
-    """Writes the order that the engine draws for an epoch."""
-    with np.errstate(over="ignore"):
-        shuffle.function(order, seed, epoch)
