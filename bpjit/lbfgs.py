@@ -11,12 +11,20 @@ from .engine.epoch import Data
 from .engine.optimizer import Optimizer
 from .engine.optimizers import LBFGS
 from .network import Network
+from .regularization import Regularization
 
 UNLIMITED = 2**31 - 1
 
 
 class NotFinite(ArithmeticError):
     """A loss or a gradient is NaN or infinite."""
+
+
+def check_regularization(regularization: Regularization) -> None:
+    """Raises ValueError for what makes the loss noisy, or has no gradient that a line search could follow."""
+    for name in regularization.in_use:
+        if name != "l2":
+            raise ValueError(f"LBFGS takes l2, but not {name}: leave it out, or take another optimiser")
 
 
 def minimizer() -> Callable[..., Any]:
@@ -33,22 +41,23 @@ def iterate(
     data: Data,
     optimizer: LBFGS,
     layers: Mapping[int, Optimizer | None],
+    l2: Mapping[int, float],
     most: int,
     threads: int | None,
     done: Callable[[float, float], None],
 ) -> bool:
     """At most `most` iterations; returns whether it ended before, as nothing was left to gain.
 
-    layers: settings of single layers, None for a frozen one. done(loss, seconds) is called after each iteration, with
-    the parameters that it has reached in net. Between two such calls they are what the line search tries, and stay so
-    when an exception ends it. Raises NotFinite.
+    layers: settings of single layers, None for a frozen one. l2: the factor of each layer's penalty. done(loss,
+    seconds) is called after each iteration, with the parameters that it has reached in net. Between two such calls they
+    are what the line search tries, and stay so when an exception ends it. Raises NotFinite.
     """
-    trained, decay = _parameters(net, optimizer, layers)
+    trained, decay, factors = _parameters(net, optimizer, layers, l2)
     theta = net._model.theta
     started = time.perf_counter()
 
-    def penalty(x: np.ndarray) -> float:
-        return 0.5 * float(decay @ (x * x))
+    def penalty(x: np.ndarray, of: np.ndarray) -> float:
+        return 0.5 * float(of @ (x * x))
 
     def take(x: np.ndarray) -> None:
         theta[trained] = x
@@ -59,13 +68,13 @@ def iterate(
         C, gradient = net._loss_and_gradient(data, threads)
         if not (math.isfinite(C) and np.isfinite(gradient).all()):
             raise NotFinite
-        return C + penalty(x), gradient[trained] + decay * x
+        return C + penalty(x, decay + factors), gradient[trained] + (decay + factors) * x
 
     def after(intermediate_result: Any) -> None:
         nonlocal started
         x, seconds = intermediate_result.x, time.perf_counter() - started
         take(x)
-        done(float(intermediate_result.fun) - penalty(x), seconds)
+        done(float(intermediate_result.fun) - penalty(x, decay), seconds)  # as with other optimisers' weight decay
         started = time.perf_counter()
 
     options = {
@@ -78,16 +87,17 @@ def iterate(
 
 
 def _parameters(
-    net: Network, optimizer: LBFGS, layers: Mapping[int, Optimizer | None]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where in theta the parameters lie that are trained, and the weight decay of each of them."""
+    net: Network, optimizer: LBFGS, layers: Mapping[int, Optimizer | None], l2: Mapping[int, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where in theta the parameters lie that are trained; the weight decay and the penalty's factor of each of them."""
     layout = net._model.layout
-    is_trained, decay = np.zeros(layout.theta_size), np.zeros(layout.theta_size)
+    is_trained, decay, factors = (np.zeros(layout.theta_size) for _ in range(3))
     for l in range(1, len(net.sizes)):
         own = layers.get(l, optimizer)
         if isinstance(own, LBFGS):
             W, b = np.ones((net.sizes[l], net.sizes[l - 1])), np.ones(net.sizes[l])
             layout.write(is_trained, l, W, b * net.bias)
             layout.write(decay, l, W * own.weight_decay, b * (own.weight_decay if own.decay_biases else 0.0))
+            layout.write(factors, l, W * l2.get(l, 0.0), 0.0 * b)
     trained = np.flatnonzero(is_trained)
-    return trained, decay[trained]
+    return trained, decay[trained], factors[trained]

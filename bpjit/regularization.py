@@ -59,8 +59,9 @@ class Regularization:
         )
 
     @property
-    def is_random(self) -> bool:
-        return bool(self.dropout or self.input_noise)
+    def in_use(self) -> list[str]:
+        """The names of the settings that are."""
+        return [name for name, _ in self._used()]
 
     def configuration(self) -> dict[str, Any]:
         """The settings that are in use, for JSON: {name: number or [[layer, number], ...]}."""
@@ -76,6 +77,10 @@ class Regularization:
             name: dict(value) if isinstance(value, list) else value for name, value in configuration.items()
         }
         return Regularization(**settings)
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of a Trainer that these are."""
+        return dict(vars(self))
 
     def _used(self) -> list[tuple[str, Any]]:
         values = [(setting.name, getattr(self, setting.name)) for setting in fields(self)]

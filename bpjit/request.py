@@ -46,7 +46,9 @@ def checked(
             raise ValueError("checkpoint_every needs a file to write: give checkpoint too")
     if checkpoint is not None:
         storage.check_place(checkpoint)
-    run = Run(data, batch_size, target, last_update, every, _orders(trainer, samples, target), watched, checkpoint)
+    at_once = min(trainer.batch_size, batch_size) if trainer.accumulate > 1 else batch_size
+    orders = _orders(trainer, samples, target)
+    run = Run(data, batch_size, at_once, target, last_update, every, orders, watched, checkpoint)
     if position.step and (samples, run.fingerprint) != (len(trainer._order), trainer._fingerprint):
         raise ValueError(
             f"X and t are not those that epoch {position.epoch + 1} began with, which is unfinished: "
@@ -58,13 +60,14 @@ def checked(
 def _batch_size(trainer: "Trainer", samples: int) -> int:
     if isinstance(trainer.optimizer, LBFGS):
         lbfgs.minimizer()
+        lbfgs.check_regularization(trainer.regularization)
         if trainer._position.step:
             raise ValueError(
                 f"epoch {trainer._position.epoch + 1} is unfinished, and LBFGS has no mini-batches: finish it with "
                 "another optimiser, or begin with a new Trainer"
             )
         return samples
-    batch_size = check.batch_size(trainer.batch_size, samples)
+    batch_size = check.batch_size(trainer.batch_size * trainer.accumulate, samples)
     if trainer.optimizer.full_batch and batch_size < samples:
         raise ValueError(
             f"{type(trainer.optimizer).__name__} needs all {samples} samples in every mini-batch, but batch_size is "

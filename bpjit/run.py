@@ -22,8 +22,17 @@ class Position:
     """Steps done in the epoch at hand,"""
     cost: float = 0.0
     """the sum of their costs over samples,"""
+    weight: float = 0.0
+    """how much those samples count in all,"""
     seconds: float = 0.0
     """and their time."""
+
+    @property
+    def mean_cost(self) -> float:
+        return self.cost / self.weight if self.weight else 0.0
+
+    def end_epoch(self) -> None:
+        self.epoch, self.step, self.cost, self.weight, self.seconds = self.epoch + 1, 0, 0.0, 0.0, 0.0
 
 
 @dataclass
@@ -32,6 +41,9 @@ class Run:
 
     data: Data
     batch_size: int
+    """Samples to an update,"""
+    at_once: int
+    """and those of them that are taken at once."""
     target: int
     """The epoch to reach,"""
     last_update: float

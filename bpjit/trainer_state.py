@@ -10,6 +10,7 @@ from . import validation as check
 from .engine import optimizers
 from .history import History
 from .network import Network, Parameters
+from .regularization import Regularization
 from .run import Position
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def describe(trainer: "Trainer") -> tuple[dict[str, np.ndarray], dict[str, Any]]
         "optimizer": trainer.optimizer.configuration(),
         "optimizer_begun": trainer._begun,
         "layers": [[l, changes] for l, changes in trainer._layers.items()],
+        "regularization": trainer.regularization.configuration(),
+        "accumulate": trainer.accumulate,
         "batch_size": trainer.batch_size,
         "seed": trainer.seed,
         "threads": trainer.threads,
@@ -62,13 +65,18 @@ def restore(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any])
         threads=configuration["threads"],
         shuffle=shuffle,
         layers=dict(configuration.get("layers", [])),  # older files have none
+        accumulate=configuration.get("accumulate", 1),
+        **Regularization.from_configuration(configuration.get("regularization", {})).settings(),
     )
     for k, moment in enumerate(trainer._moments):
         net._model.layout.write_all(moment, _unnamed(f"moment{k}.", tensors, net))
     position = configuration["position"]
+    counts = {name: check.integer(position[name], name, low=0) for name in ("updates", "epoch", "step")}
     trainer._position = Position(
-        *(check.integer(position[name], name, low=0) for name in ("updates", "epoch", "step")),
-        *(check.real(position[name], name, low=0) for name in ("cost", "seconds")),
+        **counts,
+        cost=check.real(position["cost"], "cost"),
+        weight=check.real(position.get("weight", counts["step"] * trainer.batch_size), "weight", low=0),
+        seconds=check.real(position["seconds"], "seconds", low=0),
     )
     trainer._begun = check.integer(configuration.get("optimizer_begun", 0), "optimizer_begun", low=0)
     trainer._target = check.integer(configuration["target"], "target", low=0)

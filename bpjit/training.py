@@ -18,6 +18,7 @@ from .engine.plan import Pace
 from .history import History
 from .network import GRADIENT_BATCH, Network
 from .progress import Progress, reporter
+from .regularization import Regularization
 from .run import Position, Run
 
 CALL_SECONDS = 0.05
@@ -49,6 +50,15 @@ class Trainer:
     what chooses the rule itself, such as amsgrad or whether there is momentum, must be alike in all. A frozen layer
     stays as it is; to train it later make a new Trainer.
 
+    Regularisation (docs/regularization.md), each number for all layers or {layer: number} for some:
+    l1, l2: the cost has l1 sum |w| + l2/2 sum w^2 added, over the weights, which the history's loss includes; a frozen
+    layer has none. dropout: the probability, in [0, 1), with which a unit of a hidden layer is 0 in a mini-batch, the
+    others being 1 / (1 - dropout) times as large; layer 0 is the input. input_noise: the standard deviation of normal
+    noise that is added to the input. max_norm: the greatest norm of the weights into one unit, which are scaled down to
+    it after each update. clip_value, clip_norm: limits of every number of the gradient, penalties included, and then of
+    its norm over all layers. accumulate: updates after this many mini-batches of batch_size, with the gradient of their
+    mean: the result of a batch size so many times as large, in less memory.
+
     Raises ValueError or TypeError for a setting that is not possible.
 
     >>> net = Network([2, 8, 2], seed=0)
@@ -71,6 +81,14 @@ class Trainer:
         threads: int | None = None,
         shuffle: bool | Sequence[Any] = True,
         layers: Mapping[int, Any] | None = None,
+        l1: float | Mapping[int, float] = 0.0,
+        l2: float | Mapping[int, float] = 0.0,
+        dropout: float | Mapping[int, float] = 0.0,
+        input_noise: float = 0.0,
+        max_norm: float | Mapping[int, float] | None = None,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net must be a bpjit.Network, not {type(net).__name__}")
@@ -96,6 +114,9 @@ class Trainer:
         if optimizer is not None:
             self.optimizer = optimizer
         self._layers = parameter_groups.checked(layers, self.optimizer, len(net.sizes) - 1)
+        given = Regularization(l1, l2, dropout, input_noise, max_norm, clip_value, clip_norm)
+        self._regularization = given.checked(len(net.sizes) - 1)
+        self._accumulate = check.integer(accumulate, "accumulate", low=1)
 
     @property
     def net(self) -> Network:
@@ -112,6 +133,16 @@ class Trainer:
     @property
     def shuffle(self) -> bool | list[np.ndarray]:
         return self._shuffle
+
+    @property
+    def regularization(self) -> Regularization:
+        """What is added to the loss or done to units, weights and gradient, by layer."""
+        return self._regularization
+
+    @property
+    def accumulate(self) -> int:
+        """Mini-batches to an update."""
+        return self._accumulate
 
     @property
     def layers(self) -> dict[int, Any]:
@@ -185,7 +216,7 @@ class Trainer:
         if not self._position.step:
             self._order = np.arange(len(run.data.X))
         run.data = run.data._replace(order=self._order)
-        run.state = self._kept_state()
+        run.state = self._kept_state(run)
         run.good = replace(self._position, updates=self._good_updates)
         self._target, self.net.history = run.target, self.history
 
@@ -193,16 +224,20 @@ class Trainer:
         """Takes the checksum of the data that an unfinished epoch must go on with."""
         self._fingerprint = run.fingerprint if self._position.step else None
 
-    def _kept_state(self) -> State:
+    def _kept_state(self, run: Run) -> State:
         """The state with its last good copy: that of the last fit, unless the parameters were changed since."""
         model, kept = self.net._model, self._state
-        if kept is None or self._changes != model.changes:
-            self._state = model.state(self.optimizer, self._moments, keep=True, layers=self._optimizers)
+        if self._changes != model.changes:
+            kept = None
+        regularization = self._regularization.for_engine(len(self.net.sizes) - 1)
+        in_parts = run.at_once < run.batch_size
+        state = model.state(self.optimizer, self._moments, kept is None, self._optimizers, regularization, in_parts)
+        if kept is None:
             self._good_updates = self._position.updates
         else:
-            state = model.state(self.optimizer, self._moments, layers=self._optimizers)
-            self._state = state._replace(good_theta=kept.good_theta, good_moments=kept.good_moments)
-        return self._state
+            state = state._replace(good_theta=kept.good_theta, good_moments=kept.good_moments)
+        self._state = state
+        return state
 
     @property
     def _optimizers(self) -> dict[int, Optimizer | None]:
@@ -212,14 +247,15 @@ class Trainer:
     def _compile(self, run: Run) -> None:
         before = jit.seconds_compiling()
         by_rule = not isinstance(self.optimizer, LBFGS)
-        at_once = run.batch_size if by_rule else min(run.batch_size, GRADIENT_BATCH)
+        at_once = run.at_once if by_rule else min(run.batch_size, GRADIENT_BATCH)
         plan = self.net._plan(at_once, self.threads, training=True)
         if self._pace is None or self._pace.plan != plan:
             self._pace = Pace(plan)
         self._pace.begin()
         run.pace = self._pace
         asking = None if run.watched is None else self.net._plan_for(run.watched, self.threads)
-        self.net._model.compile(self.optimizer if by_rule else None, at_once, plan, asking)
+        weighted = run.data.weights is not None
+        self.net._model.compile(self.optimizer if by_rule else None, at_once, plan, asking, run.state, weighted)
         self.history.compile_seconds += jit.seconds_compiling() - before
         self.history.plan = plan
 
@@ -237,7 +273,7 @@ class Trainer:
     def _place(self, run: Run) -> Place:
         position = self._position
         updates = position.updates - self._begun
-        return Place(self._order_seed, position.epoch, position.step, updates, run.batch_size)
+        return Place(self._order_seed, position.epoch, position.step, updates, run.batch_size, run.at_once)
 
     @property
     def _call_seconds(self) -> float:
@@ -257,10 +293,17 @@ class Trainer:
             self._order[:] = run.orders[position.epoch]
         plan, look = run.pace.next()
         count = run.steps_now(position, Pace.LOOK / self._call_seconds if look else 1.0)
-        losses = np.empty(count)
+        losses, weights = np.empty(count), np.empty(count)
         started = time.perf_counter()
         done = self.net._model.train(
-            run.state, self.optimizer, run.data, self._place(run), losses, plan, draw=self.shuffle is True
+            run.state,
+            self.optimizer,
+            run.data,
+            self._place(run),
+            losses,
+            plan,
+            draw=self.shuffle is True,
+            weights=weights,
         )
         seconds = time.perf_counter() - started
         run.pace.took(plan.threads, count, seconds)
@@ -268,11 +311,10 @@ class Trainer:
             self._go_back(run, count, done)
         run.good = replace(position)
         self._good_updates, self._changes = position.updates, self.net._model.changes
-        self._account(run, losses, seconds)
+        self._account(run, losses, weights, seconds)
         run.steps = max(1, min(10 * count, int(count * self._call_seconds / max(seconds, 1e-9))))
         if position.step:
-            done_now = position.step * run.batch_size
-            display.update(position.epoch + 1, done_now, position.cost / done_now)
+            display.update(position.epoch + 1, position.step * run.batch_size, position.mean_cost)
 
     def _look(self, run: Run, display: Progress, before: int) -> None:
         """After a call: scores and display of the epochs that it completed, from `before` on, and the checkpoint."""
@@ -298,7 +340,8 @@ class Trainer:
 
         most = int(min(run.target - position.epoch, run.last_update - position.updates))
         try:
-            if lbfgs.iterate(self.net, run.data, optimizer, self._optimizers, most, self.threads, done):
+            l2 = self._regularization.l2
+            if lbfgs.iterate(self.net, run.data, optimizer, self._optimizers, l2, most, self.threads, done):
                 self._target = position.epoch
         except lbfgs.NotFinite:
             raise DivergenceError(
@@ -312,25 +355,24 @@ class Trainer:
                 theta[:] = reached
                 self.net._model.changes += 1
 
-    def _account(self, run: Run, losses: np.ndarray, seconds: float) -> None:
-        """Moves on by losses.size steps; an epoch that they complete enters the history."""
+    def _account(self, run: Run, losses: np.ndarray, weights: np.ndarray, seconds: float) -> None:
+        """Moves on by losses.size steps; an epoch that they complete enters the history. weights: how much the samples
+        of each step count in all."""
         position, per_epoch = self._position, run.steps_per_epoch
         share = seconds / len(losses)
         start = 0
         while start < len(losses):
-            part = losses[start : start + per_epoch - position.step] * run.batch_size
+            these = slice(start, start + per_epoch - position.step)
+            part = losses[these] * weights[these]
             start += len(part)
             position.step += len(part)
             position.updates += len(part)
             position.seconds += share * len(part)
+            position.cost = _added(position.cost, part)
+            position.weight = _added(position.weight, weights[these])
             if position.step == per_epoch:
-                part[-1] *= (len(run.data.X) - run.batch_size * (per_epoch - 1)) / run.batch_size
-            # In order, one by one: the same sum however the steps are divided into calls.
-            part[0] += position.cost
-            position.cost = float(np.add.accumulate(part)[-1])
-            if position.step == per_epoch:
-                self.history.append({"loss": position.cost / len(run.data.X), "seconds": position.seconds})
-                position.epoch, position.step, position.cost, position.seconds = position.epoch + 1, 0, 0.0, 0.0
+                self.history.append({"loss": position.mean_cost, "seconds": position.seconds})
+                position.end_epoch()
 
     def _go_back(self, run: Run, count: int, done: int) -> NoReturn:
         """Restores the last good state and raises DivergenceError."""
@@ -386,6 +428,11 @@ class Trainer:
     def from_state(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any]) -> "Trainer":
         """The trainer that `state` describes. Raises ValueError, TypeError or KeyError for an unsound one."""
         return trainer_state.restore(tensors, configuration)
+
+
+def _added(total: float, numbers: np.ndarray) -> float:
+    """total and the numbers, in order, one by one: the same sum however the steps are divided into calls."""
+    return float(np.add.accumulate(np.append(total, numbers))[-1])
 
 
 def _orders(shuffle: Any) -> bool | list[np.ndarray]:
