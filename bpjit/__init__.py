@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import datasets, metrics, schedules
+    from .callbacks import Callback
+    from .early_stopping import EarlyStopping
     from .engine import functions
     from .engine.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RMSProp, RProp
-    from .errors import FileFormatError, NotRegisteredError
+    from .errors import DivergenceError, FileFormatError, NotRegisteredError
     from .gradient_check import GradientReport, check_gradients
     from .history import History
     from .network import Network
     from .registration import register_activation, register_loss, register_optimizer
     from .storage import load
-    from .training import DivergenceError, Trainer
+    from .training import Trainer
 
 __version__ = "0.1.0"
 
@@ -33,7 +35,9 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "Callback",
     "DivergenceError",
+    "EarlyStopping",
     "FileFormatError",
     "GradientReport",
     "History",
@@ -68,7 +72,9 @@ _HOMES = {
     "NAdam": "engine.optimizers",
     "RMSProp": "engine.optimizers",
     "RProp": "engine.optimizers",
-    "DivergenceError": "training",
+    "Callback": "callbacks",
+    "DivergenceError": "errors",
+    "EarlyStopping": "early_stopping",
     "FileFormatError": "errors",
     "GradientReport": "gradient_check",
     "History": "history",

@@ -1,4 +1,4 @@
-"""Errors about files and pickles, and the check that what they name is there."""
+"""Errors about training, files and pickles, and the check that what a file names is there."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +18,20 @@ class FileFormatError(ValueError):
 class NotRegisteredError(FileFormatError):
     """A model, checkpoint or pickle that uses an activation, a loss or an optimiser of the user's own, which must be
     registered in this process before it is read."""
+
+
+class DivergenceError(ArithmeticError):
+    """The loss or a parameter became NaN or infinite; network and trainer are at the last state whose loss was finite.
+
+    epoch and step (the epoch's mini-batch; both counted from 1) name where it was seen.
+    """
+
+    def __init__(self, message: str, epoch: int, step: int) -> None:
+        super().__init__(message)
+        self.epoch, self.step = epoch, step
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.epoch, self.step)
 
 
 def require(network: Mapping[str, Any], optimizer: Any = None) -> None:

@@ -52,6 +52,10 @@ class History(Mapping[str, list[float]]):
         for name, value in record.items():
             self._columns.setdefault(name, [math.nan] * self.epochs)[-1] = value
 
+    def fill(self, name: str, value: float) -> None:
+        """Adds a column with this value in every epoch, unless there is one of that name."""
+        self._columns.setdefault(name, [value] * self.epochs)
+
     def record(self, epoch: int) -> dict[str, float]:
         """The entries of an epoch, counted from 0."""
         return {name: values[epoch] for name, values in self._columns.items()}

@@ -44,17 +44,18 @@ def iterate(
     l2: Mapping[int, float],
     most: int,
     threads: int | None,
-    done: Callable[[float, float], None],
+    done: Callable[[float, float], bool],
 ) -> bool:
     """At most `most` iterations; returns whether it ended before, as nothing was left to gain.
 
     layers: settings of single layers, None for a frozen one. l2: the factor of each layer's penalty. done(loss,
-    seconds) is called after each iteration, with the parameters that it has reached in net. Between two such calls they
-    are what the line search tries, and stay so when an exception ends it. Raises NotFinite.
+    seconds) is called after each iteration, with the parameters that it has reached in net, and returns whether to go
+    on. Between two such calls they are what the line search tries, and stay so when an exception ends it. Raises
+    NotFinite.
     """
     trained, decay, factors = _parameters(net, optimizer, layers, l2)
     theta = net._model.theta
-    started = time.perf_counter()
+    started, ended = time.perf_counter(), False
 
     def penalty(x: np.ndarray, of: np.ndarray) -> float:
         return 0.5 * float(of @ (x * x))
@@ -71,10 +72,13 @@ def iterate(
         return C + penalty(x, decay + factors), gradient[trained] + (decay + factors) * x
 
     def after(intermediate_result: Any) -> None:
-        nonlocal started
+        nonlocal started, ended
         x, seconds = intermediate_result.x, time.perf_counter() - started
         take(x)
-        done(float(intermediate_result.fun) - penalty(x, decay), seconds)  # as with other optimisers' weight decay
+        # As with other optimisers weight decay is no part of the loss.
+        ended = not done(float(intermediate_result.fun) - penalty(x, decay), seconds)
+        if ended:
+            raise StopIteration
         started = time.perf_counter()
 
     options = {
@@ -83,7 +87,7 @@ def iterate(
     }  # fmt: skip
     x = theta[trained].astype(np.float64)
     found = minimizer()(objective, x, method="L-BFGS-B", jac=True, callback=after, options=options)
-    return bool(found.nit < most)
+    return bool(found.nit < most) and not ended
 
 
 def _parameters(

@@ -1,7 +1,8 @@
 """Network: sizes, parameters, and what can be asked of a network without a training run."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .diagnosis import Diagnosis
     from .engine.optimizers import Optimizer
     from .history import History
-    from .progress import Progress
     from .summary import Summary
 
 Parameters = list[tuple[np.ndarray, np.ndarray | None]]
@@ -201,10 +201,17 @@ class Network:
 
     def _scores(self, data: Data, threads: int | None, chosen: dict[str, Score] | None = None) -> dict[str, float]:
         """What the history has of a validation set: the loss, and what was chosen, or else a classifier's accuracy."""
+        scores = self._score(data, self._score_choice(chosen), threads)
+        return {f"validation_{name}": score for name, score in scores.items()}
+
+    def _score_names(self, chosen: dict[str, Score] | None) -> list[str]:
+        """The names of what `_scores` gives."""
+        return [f"validation_{name}" for name in self._score_choice(chosen)]
+
+    def _score_choice(self, chosen: dict[str, Score] | None) -> dict[str, Score]:
         if chosen is None:
             chosen = choose(["accuracy"] if self._is_classifier else [], self._model.loss, self.sizes[-1])
-        scores = self._score(data, choose("loss", self._model.loss, self.sizes[-1]) | chosen, threads)
-        return {f"validation_{name}": score for name, score in scores.items()}
+        return choose("loss", self._model.loss, self.sizes[-1]) | chosen
 
     def _plan_for(self, data: Data, limit: int | None) -> plan.Plan:
         """How the scores of these data are computed."""
@@ -334,24 +341,13 @@ class Network:
 
     # -------------------------------------------------------------------------------------------- training
 
-    def fit(
-        self,
-        X: Any,
-        t: Any,
-        epochs: int = 10,
-        batch_size: int = 32,
-        optimizer: "Optimizer | None" = None,
-        validation: tuple[Any, Any] | None = None,
-        shuffle: bool | Sequence[Any] = True,
-        threads: int | None = None,
-        progress: "bool | Progress" = False,
-        seed: int | None = None,
-        layers: Mapping[int, Any] | None = None,
-    ) -> "History":
-        """Trains the network with a new `Trainer` and returns its history; seed None takes the network's.
+    def fit(self, X: Any, t: Any = None, epochs: int = 10, **options: Any) -> "History":
+        """Trains the network with a new `Trainer` and returns its history.
 
-        Arguments, errors and meaning are those of `Trainer` and `Trainer.fit`. Optimiser state is not kept: use a
-        Trainer to go on with it.
+        options: those of `Trainer`, such as optimizer, batch_size, schedule or early_stopping, and those of
+        `Trainer.fit`, such as validation, progress or callbacks: `help(bpjit.Trainer)` and `help(bpjit.Trainer.fit)`
+        have them all, with their meaning and errors. The seed is the network's unless given. Optimiser state is not
+        kept: use a Trainer to go on with it. Raises TypeError for an option that neither has.
 
         >>> net = Network([2, 8, 2], seed=0)
         >>> history = net.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=2, batch_size=4)
@@ -360,9 +356,17 @@ class Network:
         """
         from .training import Trainer
 
-        seed = self.seed if seed is None else seed
-        trainer = Trainer(self, optimizer, batch_size, seed, threads, shuffle, layers)
-        return trainer.fit(X, t, epochs=epochs, validation=validation, progress=progress)
+        makes, trains = (_options(function) for function in (Trainer, Trainer.fit))
+        for name in options:
+            try:
+                validation.choice(name, sorted({*makes, *trains}), "an option of fit")
+            except ValueError as error:
+                raise TypeError(str(error)) from None
+        settings = {name: value for name, value in options.items() if name in makes}
+        if settings.get("seed") is None:
+            settings["seed"] = self.seed
+        rest = {name: value for name, value in options.items() if name in trains}
+        return Trainer(self, **settings).fit(X, t, epochs=epochs, **rest)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the network to a safetensors file, all or nothing; `bpjit.load` reads it."""
@@ -433,6 +437,11 @@ class Network:
         self.__init__(**state["configuration"], init="zeros", seed=state["seed"])  # type: ignore[misc]
         self.set_parameters(state["parameters"])
         self.history = state["history"]
+
+
+def _options(function: Callable[..., Any]) -> list[str]:
+    """What may be given by name, but for what `Network.fit` gives itself."""
+    return [name for name in signature(function).parameters if name not in ("self", "net", "X", "t", "epochs")]
 
 
 def _hidden_activations(activation: str | Sequence[str], hidden: int) -> tuple[Activation, ...]:

@@ -75,6 +75,9 @@ class Progress:
     def epoch_end(self, epoch: int, record: Mapping[str, float]) -> None:
         """Epoch number `epoch` (from 1) is complete; `record` is its entry in the history."""
 
+    def stopped(self, reason: str) -> None:
+        """Something has ended the run before its last epoch; `finish` follows."""
+
     def finish(self) -> None:
         """The run is over, whatever ended it. May be called again."""
 

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import lbfgs, storage
+from . import lbfgs, storage, watching
 from . import validation as check
+from .callbacks import Callbacks
 from .engine.epoch import Data
 from .engine.optimizers import LBFGS
+from .metrics import Score, choose
 from .network import Network
 from .run import Run
+from .schedules import Schedule
 
 if TYPE_CHECKING:
     from .training import Trainer
@@ -21,40 +24,95 @@ def checked(
     trainer: "Trainer",
     X: Any,
     t: Any,
-    epochs: int | None,
-    validation: Any,
-    max_steps: int | None,
-    checkpoint: Any,
-    checkpoint_every: int | None,
+    epochs: int | None = None,
+    validation: Any = None,
+    max_steps: int | None = None,
+    max_seconds: float | None = None,
+    checkpoint: Any = None,
+    checkpoint_every: int | None = None,
+    checkpoint_epochs: int = 1,
+    validation_every: int = 1,
+    metrics: Any = None,
+    callbacks: Any = None,
+    best: Any = None,
 ) -> Run:
     """The run that these arguments of `Trainer.fit` ask for. Raises ValueError, TypeError or OSError."""
     position = trainer._position
     watched = None if validation is None else _validation(trainer.net, validation)
+    if t is None:
+        raise TypeError("t is missing: give the targets of X")
     data = trainer.net._data(X, t)
     samples = len(data.X)
     batch_size = _batch_size(trainer, samples)
     if epochs is None and trainer._target <= position.epoch:
         raise ValueError("epochs is None, but nothing is left to do: give the number of epochs")
     target = trainer._target if epochs is None else position.epoch + check.integer(epochs, "epochs", low=1)
-    last_update: float = math.inf
-    if max_steps is not None:
-        last_update = position.updates + check.integer(max_steps, "max_steps", low=1)
-    every = sys.maxsize
-    if checkpoint_every is not None:
-        every = check.integer(checkpoint_every, "checkpoint_every", low=1)
-        if checkpoint is None:
-            raise ValueError("checkpoint_every needs a file to write: give checkpoint too")
+    last_update = position.updates + _or_no_limit(max_steps, "max_steps")
+    if max_seconds is not None:
+        check.real(max_seconds, "max_seconds", low=0, low_open=True)
+    if checkpoint is None and not (checkpoint_every is None and checkpoint_epochs == 1):
+        name = "checkpoint_epochs" if checkpoint_every is None else "checkpoint_every"
+        raise ValueError(f"{name} needs a file to write: give checkpoint too")
+    every = _or_no_limit(checkpoint_every, "checkpoint_every")
+    epochs_apart = check.integer(checkpoint_epochs, "checkpoint_epochs", low=1)
     if checkpoint is not None:
         storage.check_place(checkpoint)
-    at_once = min(trainer.batch_size, batch_size) if trainer.accumulate > 1 else batch_size
+        trainer.schedule.configuration()  # a function has none
+    chosen = _metrics(trainer.net, metrics, watched)
+    validation_every = check.integer(validation_every, "validation_every", low=1)
+    called = Callbacks(callbacks)
+    columns = _columns(trainer, chosen, watched, called)
+    if best is not None:
+        storage.check_place(best)
     orders = _orders(trainer, samples, target)
-    run = Run(data, batch_size, at_once, target, last_update, every, orders, watched, checkpoint)
+    at_once = min(trainer.batch_size, batch_size) if trainer.accumulate > 1 else batch_size
+    run = Run(
+        data, batch_size, at_once, target, last_update, math.inf if max_seconds is None else max_seconds, orders,
+        watched, chosen, validation_every, called,
+        free=watched is None and checkpoint is None and orders is None and best is None and not called.epochs
+        and trainer.schedule.watched is None and trainer.early_stopping is None,
+        checkpoint=checkpoint, checkpoint_every=every, checkpoint_epochs=epochs_apart,
+        best=best, best_by=_best_by(trainer, columns),
+    )  # fmt: skip
     if position.step and (samples, run.fingerprint) != (len(trainer._order), trainer._fingerprint):
         raise ValueError(
             f"X and t are not those that epoch {position.epoch + 1} began with, which is unfinished: "
             "finish it with the same data, or begin with a new Trainer"
         )
     return run
+
+
+def _or_no_limit(value: Any, name: str) -> int:
+    return sys.maxsize if value is None else check.integer(value, name, low=1)
+
+
+def _metrics(net: Network, metrics: Any, watched: Data | None) -> dict[str, Score] | None:
+    if metrics is None:
+        return None
+    if watched is None:
+        raise ValueError("metrics are scores of a validation set: give validation too")
+    return choose(metrics, net._model.loss, net.sizes[-1])
+
+
+def _columns(trainer: "Trainer", chosen: Any, watched: Data | None, callbacks: Callbacks) -> list[str]:
+    """The columns of the history that this run fills, by itself. Raises ValueError if one is watched that will not be
+    there; what callbacks put there is not known."""
+    columns = ["loss", "seconds"]
+    if trainer._shows_rate:
+        columns.append("learning_rate")
+    if watched is not None:
+        columns += trainer.net._score_names(chosen)
+    for one in (trainer.schedule, trainer.early_stopping):
+        watch = getattr(one, "watched" if isinstance(one, Schedule) else "watch", None)
+        if watch is not None and not callbacks.epoch_ends:
+            watching.check_column(type(one).__name__, watch, columns)
+    return columns
+
+
+def _best_by(trainer: "Trainer", columns: list[str]) -> tuple[str, str]:
+    if trainer.early_stopping is not None:
+        return trainer.early_stopping.watch, str(trainer.early_stopping.mode)
+    return ("validation_loss" if "validation_loss" in columns else "loss"), "min"
 
 
 def _batch_size(trainer: "Trainer", samples: int) -> int:

@@ -1,14 +1,20 @@
 """One call of fit: what it works with, and where it stands."""
 
+import sys
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
+from .callbacks import Callbacks
 from .engine.epoch import Data, State
 from .engine.plan import Pace
+from .metrics import Score
+
+Path = str | PathLike[str]
 
 
 @dataclass
@@ -26,6 +32,14 @@ class Position:
     """how much those samples count in all,"""
     seconds: float = 0.0
     """and their time."""
+    judged: int = 0
+    """Epochs that are closed: their scores are taken, callbacks called, and what follows from both is known."""
+    schedule: dict[str, Any] = field(default_factory=dict)
+    """What the schedule has counted,"""
+    stopping: dict[str, Any] = field(default_factory=dict)
+    """and early stopping,"""
+    best: np.ndarray | None = None
+    """with the parameters of its best epoch, as theta."""
 
     @property
     def mean_cost(self) -> float:
@@ -47,26 +61,42 @@ class Run:
     target: int
     """The epoch to reach,"""
     last_update: float
-    """and the number of updates to stop at."""
-    every: int
-    """Mini-batches between two checkpoints."""
+    """the number of updates to stop at,"""
+    max_seconds: float
+    """and the time."""
     orders: list[np.ndarray] | None
     """The order of each epoch, where the user gave them."""
-    watched: Data | None = None
-    """The validation set."""
-    checkpoint: str | PathLike[str] | None = None
-    """The file for the state."""
+    watched: Data | None
+    """The validation set,"""
+    metrics: dict[str, Score] | None
+    """its scores, where the user chose them,"""
+    validation_every: int
+    """and the epochs between two looks at it."""
+    callbacks: Callbacks
+    free: bool
+    """Whether one compiled call may go on through the ends of epochs."""
+    checkpoint: Path | None = None
+    """The file for the state,"""
+    checkpoint_every: int = sys.maxsize
+    """and the mini-batches,"""
+    checkpoint_epochs: int = 1
+    """or epochs, between two of them."""
+    best: Path | None = None
+    """The file for the network of the best epoch,"""
+    best_by: tuple[str, str] = ("loss", "min")
+    """by this column, of which the least or the greatest is the best."""
     state: State = field(init=False)
     good: Position = field(init=False)
     """The position of the last good state, which the engine keeps in state."""
     pace: Pace = field(init=False)
+    stale: bool = False
+    """Whether state is no more that of the trainer's optimiser and parameters."""
     steps: int = 1
     """Steps that take about as long as a compiled call may."""
-
-    @property
-    def free(self) -> bool:
-        """Whether one compiled call may go on through the ends of epochs."""
-        return self.watched is None and self.checkpoint is None and self.orders is None
+    cut: bool = False
+    """Whether steps or time are used up before the training is complete."""
+    over: bool = False
+    """Whether its results have ended the training: nothing is left to do."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -74,9 +104,15 @@ class Run:
 
     def steps_now(self, position: Position, share: float) -> int:
         """How many steps the next compiled call makes, which is to last a share of what a call may."""
+        if self.callbacks.batches:
+            return 1
         left = (self.target - position.epoch if self.free else 1) * self.steps_per_epoch - position.step
-        to_checkpoint = self.every - position.updates % self.every
+        to_checkpoint = self.checkpoint_every - position.updates % self.checkpoint_every
         return max(1, int(min(self.steps * share, left, to_checkpoint, self.last_update - position.updates)))
+
+    def validates(self, epoch: int) -> bool:
+        """Whether a validation set is looked at after epoch number `epoch`."""
+        return epoch % self.validation_every == 0 or epoch >= self.target
 
     @cached_property
     def fingerprint(self) -> int:

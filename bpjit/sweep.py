@@ -1,14 +1,22 @@
 """Sweep: the losses of a learning-rate range test, and the rate that they suggest."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import validation
+from .callbacks import Callback
+from .errors import DivergenceError
+from .schedules import Range
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .training import Trainer
 
 SMOOTHING = 1 / 25
 """Width of the smoothing, its standard deviation, as a share of the range that log rate passes through."""
@@ -60,6 +68,28 @@ class Sweep:
     def __repr__(self) -> str:
         suggested = "no suggestion" if self.suggestion is None else f"suggestion {self.suggestion:.3g}"
         return f"Sweep({len(self.rates)} rates from {self.rates[0]:.3g} to {self.rates[-1]:.3g}: {suggested})"
+
+
+class _Losses(Callback):
+    def __init__(self) -> None:
+        self.all: list[float] = []
+
+    def on_batch_end(self, trainer: "Trainer", loss: float) -> None:
+        self.all.append(loss)
+
+
+def of(trainer: "Trainer", X: Any, t: Any, low: Any, high: Any, steps: Any, options: Mapping[str, Any]) -> Sweep:
+    """What `Trainer.find_learning_rate` returns."""
+    low = validation.real(low, "low", low=0, low_open=True)
+    high = validation.real(high, "high", low=low, low_open=True)
+    steps = validation.integer(steps, "steps", low=FEWEST)
+    base = trainer.learning_rate
+    other = trainer._for_trial(Range(low / base, high / base, steps))
+    losses = _Losses()
+    with contextlib.suppress(DivergenceError):
+        other.fit(X, t, epochs=steps, max_steps=steps, callbacks=losses, **options)
+    values = losses.all + [math.inf] * (steps - len(losses.all))
+    return Sweep(np.geomspace(low, high, steps), values)
 
 
 def _before_divergence(losses: np.ndarray) -> int:

@@ -1,42 +1,32 @@
 """Trainer: mini-batches in their order, the optimiser's state, validation, history, and where a run stands."""
 
-import time
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from . import interrupts, lbfgs, parameter_groups, request, storage, trainer_state
+from . import interrupts, parameter_groups, request, schedules, storage, sweep, trainer_state
 from . import validation as check
-from .engine import jit, optimizers
-from .engine.epoch import Place, State
-from .engine.optimizers import LBFGS, Optimizer
-from .engine.order import draw_order
+from .early_stopping import EarlyStopping
+from .early_stopping import early_stopping as stopping_of
+from .engine import optimizers
+from .engine.epoch import State
+from .engine.optimizers import Optimizer
 from .engine.plan import Pace
+from .errors import DivergenceError
 from .history import History
-from .network import GRADIENT_BATCH, Network
+from .loop import Loop
+from .network import Network
 from .progress import Progress, reporter
 from .regularization import Regularization
-from .run import Position, Run
+from .run import Path, Position, Run
+from .schedules import Constant, Schedule
+from .sweep import Sweep
 
-CALL_SECONDS = 0.05
-"""Length of a compiled call: Ctrl-C, progress and checkpoints wait for its end."""
-
-
-class DivergenceError(ArithmeticError):
-    """The loss or a parameter became NaN or infinite; network and trainer are at the last state whose loss was finite.
-
-    epoch and step (the epoch's mini-batch; both counted from 1) name where it was seen.
-    """
-
-    def __init__(self, message: str, epoch: int, step: int) -> None:
-        super().__init__(message)
-        self.epoch, self.step = epoch, step
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.epoch, self.step)
+__all__ = ["DivergenceError", "Trainer"]
 
 
 class Trainer:
@@ -48,7 +38,10 @@ class Trainer:
     gives each epoch's order as a permutation of range(S). layers: what differs in some layers,
     {number: "frozen" or {setting of the optimiser: value}}, the layers counted from 1, or from the end as -1, -2, ...;
     what chooses the rule itself, such as amsgrad or whether there is momentum, must be alike in all. A frozen layer
-    stays as it is; to train it later make a new Trainer.
+    stays as it is; to train it later make a new Trainer. schedule: of the learning rate, one of `bpjit.schedules` or a
+    function of the step, whose factors multiply the rate in each step; the history then has the rate in the end of
+    each epoch. early_stopping: ends a training whose scores improve no more, and goes back to the best epoch; an
+    `EarlyStopping`, a number of epochs, its patience, or True.
 
     Regularisation (docs/regularization.md), each number for all layers or {layer: number} for some:
     l1, l2: the cost has l1 sum |w| + l2/2 sum w^2 added, over the weights, which the history's loss includes; a frozen
@@ -81,6 +74,8 @@ class Trainer:
         threads: int | None = None,
         shuffle: bool | Sequence[Any] = True,
         layers: Mapping[int, Any] | None = None,
+        schedule: Any = None,
+        early_stopping: EarlyStopping | bool | int | None = None,
         l1: float | Mapping[int, float] = 0.0,
         l2: float | Mapping[int, float] = 0.0,
         dropout: float | Mapping[int, float] = 0.0,
@@ -110,6 +105,10 @@ class Trainer:
         self._layers: parameter_groups.Layers = {}
         self._optimizer: Optimizer = optimizers.Adam()
         self._moments = net._model.moments(self._optimizer.moments)
+        self._schedule: Schedule = Constant()
+        self._run: Run | None = None  # of the fit that is running
+        self._stopped: str | None = None
+        self._kept: tuple[str, float] | None = None  # the file for the best network, and the score of what it holds
         self._begun = 0  # the update that the optimiser's moments began with
         if optimizer is not None:
             self.optimizer = optimizer
@@ -117,6 +116,10 @@ class Trainer:
         given = Regularization(l1, l2, dropout, input_noise, max_norm, clip_value, clip_norm)
         self._regularization = given.checked(len(net.sizes) - 1)
         self._accumulate = check.integer(accumulate, "accumulate", low=1)
+        self.schedule = schedules.schedule(schedule)
+        self._early_stopping = stopping_of(early_stopping)
+        if self._early_stopping is not None:
+            self._position.stopping = self._early_stopping.begin()
 
     @property
     def net(self) -> Network:
@@ -152,77 +155,195 @@ class Trainer:
     @property
     def optimizer(self) -> Optimizer:
         """The optimiser. Another one may be set between fits: its moments begin at zero, and its steps are counted from
-        1, unless it is of the same class and keeps as many."""
+        1, unless it is of the same class and keeps as many. A callback may set such a one only."""
         return self._optimizer
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be one such as bpjit.Adam(), not {optimizer!r}")
-        self._layers = parameter_groups.checked(self._layers, optimizer, len(self.net.sizes) - 1)
-        if type(self._optimizer) is not type(optimizer) or len(self._moments) != optimizer.moments:
+        layers = parameter_groups.checked(self._layers, optimizer, len(self.net.sizes) - 1)
+        _check_schedule(self._schedule, optimizer)
+        anew = type(self._optimizer) is not type(optimizer) or len(self._moments) != optimizer.moments
+        if anew and self._run is not None:
+            raise ValueError(
+                f"fit is running with {self._optimizer!r}: a callback may set other settings, but not {optimizer!r}, "
+                "which keeps other moments"
+            )
+        before, after = (getattr(one, "learning_rate", None) for one in (self._optimizer, optimizer))
+        if self._position.updates and before is not None and before != after:
+            self.history.fill("learning_rate", before)
+        self._layers = layers
+        if anew:
             self._moments, self._state = self.net._model.moments(optimizer.moments), None
             self._begun = self._position.updates
         self._optimizer = optimizer
+        if self._run is not None:
+            self._run.stale = True
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's learning rate, which the schedule's factors multiply. It may be set between fits and in
+        callbacks; layers with a rate of their own keep it. Raises ValueError where the optimiser has none."""
+        rate = getattr(self._optimizer, "learning_rate", None)
+        if rate is None:
+            raise ValueError(f"{type(self._optimizer).__name__} has no learning rate")
+        return float(rate)
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        _ = self.learning_rate
+        self.optimizer = replace(self._optimizer, learning_rate=rate)  # type: ignore[type-var]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule of the learning rate. Another one, a function of the step or None may be set between fits; one
+        that is driven by results begins anew then, while steps are those of the trainer, from its first on."""
+        return self._schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Any) -> None:
+        if self._run is not None:
+            raise RuntimeError("fit is running: set a schedule before or after it; a callback may set learning_rate")
+        checked = schedules.schedule(schedule)
+        _check_schedule(checked, self._optimizer)
+        self._schedule, self._position.schedule = checked, checked.begin()
+
+    @property
+    def early_stopping(self) -> EarlyStopping | None:
+        return self._early_stopping
+
+    @property
+    def updates(self) -> int:
+        """Mini-batches trained so far, in all fits."""
+        return self._position.updates
+
+    @property
+    def stopped(self) -> str | None:
+        """What has ended the last fit before its last epoch; None if nothing did, or an error."""
+        return self._stopped
 
     # ------------------------------------------------------------------------------------------------ fit
 
     def fit(
         self,
         X: Any,
-        t: Any,
+        t: Any = None,
         epochs: int | None = None,
         validation: tuple[Any, Any] | None = None,
         progress: bool | Progress = False,
         max_steps: int | None = None,
-        checkpoint: str | PathLike[str] | None = None,
+        checkpoint: Path | None = None,
         checkpoint_every: int | None = None,
+        validation_every: int = 1,
+        metrics: Any = None,
+        callbacks: Any = None,
+        max_seconds: float | None = None,
+        checkpoint_epochs: int = 1,
+        best: Path | None = None,
     ) -> History:
         """Trains for `epochs` more epochs; goes on where the last fit ended.
 
         X is (S, n_0); t holds labels (S,) or rows (S, n_L), as the loss takes them. An epoch that was left unfinished
-        is finished first, and counts; epochs=None does what the last fit left to do. validation: (X, t) whose loss and
-        accuracy are taken after every epoch. progress: True shows it on standard error. max_steps: ends after that many
-        mini-batches at most. checkpoint: a file for the whole state, written after every epoch and, with
-        checkpoint_every, after every so many mini-batches.
+        is finished first, and counts; epochs=None does what the last fit left to do.
 
-        Returns the history of all fits. Raises ValueError or TypeError for data and settings that do not fit, before
-        anything changes; DivergenceError, with network and trainer at the last good state; KeyboardInterrupt after
-        Ctrl-C, with network, trainer and history as they were after the last complete mini-batch.
+        validation: (X, t) whose loss and accuracy are taken after every epoch; or only after every epoch whose number
+        is a multiple of validation_every, and the last one. metrics: in the place of the accuracy, as in
+        `Network.evaluate`; their columns are "validation_" and the name. progress: True shows it: on a terminal, in a
+        notebook, in a log. callbacks: a `Callback`, a function f(trainer, record) for the end of every epoch, or a
+        list of these.
+
+        max_steps: ends after that many mini-batches at most. max_seconds: ends with the compiled call that passes this
+        time, a tenth of a second or so each; validation and callbacks count, compiling does not. checkpoint: a file for
+        the whole state, written after every `checkpoint_epochs` epochs, with checkpoint_every after every so many
+        mini-batches too, and in the end. best: a file for the network, as `Network.save` writes it, with the best score
+        so far: the least validation loss, or loss without a validation set, or the best of what early stopping
+        watches.
+
+        Returns the history of all fits; `stopped` says what has ended this one before its last epoch. Raises ValueError
+        or TypeError for data and settings that do not fit, before anything changes; DivergenceError, with network and
+        trainer at the last good state; KeyboardInterrupt after Ctrl-C, with network, trainer and history as they were
+        after the last complete mini-batch; and what a callback raises, likewise.
         """
-        run = request.checked(self, X, t, epochs, validation, max_steps, checkpoint, checkpoint_every)
+        if self._run is not None:
+            raise RuntimeError("fit is running: a callback cannot call fit of the same trainer; stop(reason) ends it")
+        run = request.checked(
+            self, X, t, epochs, validation, max_steps=max_steps, max_seconds=max_seconds, checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every, checkpoint_epochs=checkpoint_epochs, validation_every=validation_every,
+            metrics=metrics, callbacks=callbacks, best=best,
+        )  # fmt: skip
         display = reporter(progress)
         self._begin(run)
+        loop = Loop(self, run, display)
         try:
-            with display.compiling():
-                self._compile(run)
-            self._start(run, display)
-            if isinstance(self.optimizer, LBFGS):
-                self._iterate(run, display, self.optimizer)
-            else:
-                while self._position.epoch < run.target and self._position.updates < run.last_update:
-                    before = self._position.epoch
-                    with interrupts.wait():
-                        self._advance(run, display)
-                    self._look(run, display, before)
-            self.history.plan = run.pace.result()
+            loop.train()
         finally:
             with interrupts.wait():
-                self._remember_data(run)
+                self._run = None
+                loop.remember_data()
             display.finish()
         return self.history
 
     def _begin(self, run: Run) -> None:
-        if not self._position.step:
+        position = self._position
+        if not position.step:
             self._order = np.arange(len(run.data.X))
+        if self.early_stopping is not None and self.early_stopping.ended(position.stopping):
+            position.stopping, position.best = self.early_stopping.begin(), None
         run.data = run.data._replace(order=self._order)
         run.state = self._kept_state(run)
-        run.good = replace(self._position, updates=self._good_updates)
+        run.good = replace(position, updates=self._good_updates)
+        self._run, self._stopped = run, None
         self._target, self.net.history = run.target, self.history
 
-    def _remember_data(self, run: Run) -> None:
-        """Takes the checksum of the data that an unfinished epoch must go on with."""
-        self._fingerprint = run.fingerprint if self._position.step else None
+    def stop(self, reason: str = "stop was called") -> None:
+        """Ends the fit that is running, after the mini-batch or epoch at hand: for callbacks. A further fit goes on.
+
+        Raises RuntimeError if none is running, TypeError for a reason that is no text.
+        """
+        if self._run is None:
+            raise RuntimeError("stop ends a fit that is running, and none is: call it in a callback")
+        if not isinstance(reason, str):
+            raise TypeError(f"reason must be a string, not {reason!r}")
+        self._stopped = self._stopped or reason
+
+    def restore_best(self) -> int:
+        """Gives the network the parameters of the best epoch that early stopping has seen; returns its number.
+
+        A training that early stopping ends does so by itself. Raises ValueError where nothing was kept.
+        """
+        position = self._position
+        if position.best is None:
+            raise ValueError("no epoch's parameters are kept: train with early_stopping=EarlyStopping(...) first")
+        self.net._model.theta[:] = position.best
+        self.net._model.changes += 1
+        return int(position.stopping["best_epoch"])
+
+    def find_learning_rate(
+        self, X: Any, t: Any = None, low: float = 1e-6, high: float = 1.0, steps: int = 100, **options: Any
+    ) -> Sweep:
+        """The losses of so many mini-batches that are trained with rates from low to high, and the rate they suggest.
+
+        Smith's range test, on a copy: network and trainer stay as they are. It ends where training diverges. low, high:
+        learning rates; a layer with a rate of its own keeps its proportion. options: those of `fit` that say what the
+        data are, such as sample_weight. Raises ValueError or TypeError for what cannot be; ValueError too if training
+        diverges within the first ten steps.
+
+        >>> X, t = np.random.default_rng(0).normal(size=(200, 4)), np.arange(200) % 3
+        >>> trainer = Trainer(Network([4, 8, 3], seed=0), seed=0)
+        >>> trainer.find_learning_rate(X, t, high=10.0)
+        Sweep(100 rates from 1e-06 to 10: no suggestion)
+        """
+        return sweep.of(self, X, t, low, high, steps, options)
+
+    def _for_trial(self, schedule: Schedule) -> "Trainer":
+        """A copy that trains a copy of the network as this one would, with another schedule, from step 0 on."""
+        other = copy.deepcopy(self)
+        other._shuffle = self._shuffle is not False  # orders that were given end sooner
+        other._begun -= other._position.updates
+        other._position, other._early_stopping = Position(), None
+        other.schedule = schedule
+        return other
 
     def _kept_state(self, run: Run) -> State:
         """The state with its last good copy: that of the last fit, unless the parameters were changed since."""
@@ -233,7 +354,7 @@ class Trainer:
         in_parts = run.at_once < run.batch_size
         state = model.state(self.optimizer, self._moments, kept is None, self._optimizers, regularization, in_parts)
         if kept is None:
-            self._good_updates = self._position.updates
+            self._good_updates, self._changes = self._position.updates, model.changes
         else:
             state = state._replace(good_theta=kept.good_theta, good_moments=kept.good_moments)
         self._state = state
@@ -244,159 +365,27 @@ class Trainer:
         """What steps single layers in the optimiser's place."""
         return parameter_groups.optimizers(self._layers, self.optimizer)
 
-    def _compile(self, run: Run) -> None:
-        before = jit.seconds_compiling()
-        by_rule = not isinstance(self.optimizer, LBFGS)
-        at_once = run.at_once if by_rule else min(run.batch_size, GRADIENT_BATCH)
-        plan = self.net._plan(at_once, self.threads, training=True)
-        if self._pace is None or self._pace.plan != plan:
-            self._pace = Pace(plan)
-        self._pace.begin()
-        run.pace = self._pace
-        asking = None if run.watched is None else self.net._plan_for(run.watched, self.threads)
-        weighted = run.data.weights is not None
-        self.net._model.compile(self.optimizer if by_rule else None, at_once, plan, asking, run.state, weighted)
-        self.history.compile_seconds += jit.seconds_compiling() - before
-        self.history.plan = plan
-
-    def _start(self, run: Run, display: Progress) -> None:
-        position = self._position
-        display.start(
-            run.target,
-            len(run.data.X),
-            run.batch_size,
-            done=position.epoch,
-            plan=self.history.plan,
-            samples_done=position.step * run.batch_size,
-        )
-
-    def _place(self, run: Run) -> Place:
-        position = self._position
-        updates = position.updates - self._begun
-        return Place(self._order_seed, position.epoch, position.step, updates, run.batch_size, run.at_once)
-
-    @property
-    def _call_seconds(self) -> float:
-        """Long enough for the copy of the last good state to cost about 2%, at 3 GB/s; short enough for Ctrl-C."""
-        copied = self.net._model.theta.nbytes + self._moments.nbytes
-        return min(0.4, max(CALL_SECONDS, 50 * copied / 3e9))
-
     @property
     def _order_seed(self) -> np.int64:
         """The seed as the engine takes it, an int64."""
         return np.uint64(self.seed).astype(np.int64)
 
-    def _advance(self, run: Run, display: Progress) -> None:
-        """One compiled call: as many steps as take about CALL_SECONDS, within what the run allows."""
-        position = self._position
-        if run.orders is not None and position.step == 0:
-            self._order[:] = run.orders[position.epoch]
-        plan, look = run.pace.next()
-        count = run.steps_now(position, Pace.LOOK / self._call_seconds if look else 1.0)
-        losses, weights = np.empty(count), np.empty(count)
-        started = time.perf_counter()
-        done = self.net._model.train(
-            run.state,
-            self.optimizer,
-            run.data,
-            self._place(run),
-            losses,
-            plan,
-            draw=self.shuffle is True,
-            weights=weights,
-        )
-        seconds = time.perf_counter() - started
-        run.pace.took(plan.threads, count, seconds)
-        if done != count:
-            self._go_back(run, count, done)
-        run.good = replace(position)
-        self._good_updates, self._changes = position.updates, self.net._model.changes
-        self._account(run, losses, weights, seconds)
-        run.steps = max(1, min(10 * count, int(count * self._call_seconds / max(seconds, 1e-9))))
-        if position.step:
-            display.update(position.epoch + 1, position.step * run.batch_size, position.mean_cost)
+    @property
+    def _shows_rate(self) -> bool:
+        """Whether the history has the learning rate: it is not always the same."""
+        return self.schedule != Constant() or "learning_rate" in self.history
 
-    def _look(self, run: Run, display: Progress, before: int) -> None:
-        """After a call: scores and display of the epochs that it completed, from `before` on, and the checkpoint."""
-        if self._position.epoch > before and run.watched is not None:
-            self.history.amend(self.net._scores(run.watched, self.threads))
-        for epoch in range(before, self._position.epoch):
-            display.epoch_end(epoch + 1, self.history.record(epoch))
-        if run.checkpoint is not None and (self._position.updates % run.every == 0 or not self._position.step):
-            self._remember_data(run)
-            self.checkpoint(run.checkpoint)
+    @property
+    def _watched(self) -> list[str]:
+        """The columns that the schedule and early stopping need."""
+        stopping = self.early_stopping.watch if self.early_stopping else None
+        return [column for column in (self.schedule.watched, stopping) if column is not None]
 
-    def _iterate(self, run: Run, display: Progress, optimizer: LBFGS) -> None:
-        """Epochs that are iterations of L-BFGS; whatever ends them, the network is as the last complete one left it."""
-        position, theta = self._position, self.net._model.theta
-        reached = theta.copy()
-
-        def done(loss: float, seconds: float) -> None:
-            with interrupts.wait():
-                reached[:] = theta
-                self.history.append({"loss": loss, "seconds": seconds})
-                position.epoch, position.updates = position.epoch + 1, position.updates + 1
-            self._look(run, display, position.epoch - 1)
-
-        most = int(min(run.target - position.epoch, run.last_update - position.updates))
-        try:
-            l2 = self._regularization.l2
-            if lbfgs.iterate(self.net, run.data, optimizer, self._optimizers, l2, most, self.threads, done):
-                self._target = position.epoch
-        except lbfgs.NotFinite:
-            raise DivergenceError(
-                f"training diverged: the loss or its gradient is no finite number any more at epoch "
-                f"{position.epoch + 1}; the network is as it was after {position.updates} updates. Scale the features",
-                position.epoch + 1,
-                1,
-            ) from None
-        finally:
-            with interrupts.wait():
-                theta[:] = reached
-                self.net._model.changes += 1
-
-    def _account(self, run: Run, losses: np.ndarray, weights: np.ndarray, seconds: float) -> None:
-        """Moves on by losses.size steps; an epoch that they complete enters the history. weights: how much the samples
-        of each step count in all."""
-        position, per_epoch = self._position, run.steps_per_epoch
-        share = seconds / len(losses)
-        start = 0
-        while start < len(losses):
-            these = slice(start, start + per_epoch - position.step)
-            part = losses[these] * weights[these]
-            start += len(part)
-            position.step += len(part)
-            position.updates += len(part)
-            position.seconds += share * len(part)
-            position.cost = _added(position.cost, part)
-            position.weight = _added(position.weight, weights[these])
-            if position.step == per_epoch:
-                self.history.append({"loss": position.mean_cost, "seconds": position.seconds})
-                position.end_epoch()
-
-    def _go_back(self, run: Run, count: int, done: int) -> NoReturn:
-        """Restores the last good state and raises DivergenceError."""
-        position = self._position
-        steps = position.step + (done if done >= 0 else count - 1)
-        epoch, step = position.epoch + steps // run.steps_per_epoch + 1, steps % run.steps_per_epoch + 1
-        if done != 0:  # the engine has seen a finite loss of the state that this call began with, and kept it
-            run.good = replace(position)
-        self.net._model.theta[:] = run.state.good_theta
-        self._moments[:] = run.state.good_moments
-        self._position = run.good
-        self.history.cut(run.good.epoch)
-        if run.good.step:
-            if run.orders is not None:
-                self._order[:] = run.orders[run.good.epoch]
-            elif self.shuffle:
-                draw_order(self._order, self._order_seed, run.good.epoch)
-        what = "the loss" if done >= 0 else "a parameter or a moment of the optimiser"
-        raise DivergenceError(
-            f"training diverged: {what} is no finite number any more at epoch {epoch}, step {step}; the network is as "
-            f"it was after {run.good.updates} updates. Try a smaller learning rate, or scale the features",
-            epoch,
-            step,
-        )
+    def _factors(self, position: Position, count: int, steps_per_epoch: int) -> np.ndarray | None:
+        """The factors on the learning rate in the next steps; None for 1."""
+        if self.schedule == Constant():
+            return None
+        return self.schedule.factors(position.updates, count, steps_per_epoch, position.schedule)
 
     # --------------------------------------------------------------------------------------- stop and go on
 
@@ -422,7 +411,8 @@ class Trainer:
         return trainer_state.describe(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_state": None}  # its theta is the network's own array: a copy would be another one
+        # The state's theta is the network's own array: a copy would be another one.
+        return self.__dict__ | {"_state": None, "_run": None}
 
     @staticmethod
     def from_state(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any]) -> "Trainer":
@@ -430,9 +420,10 @@ class Trainer:
         return trainer_state.restore(tensors, configuration)
 
 
-def _added(total: float, numbers: np.ndarray) -> float:
-    """total and the numbers, in order, one by one: the same sum however the steps are divided into calls."""
-    return float(np.add.accumulate(np.append(total, numbers))[-1])
+def _check_schedule(schedule: Schedule, optimizer: Optimizer) -> None:
+    if schedule != Constant() and not hasattr(optimizer, "learning_rate"):
+        name = type(optimizer).__name__
+        raise ValueError(f"schedule is {schedule!r}, but {name} has no learning rate: set schedule=None")
 
 
 def _orders(shuffle: Any) -> bool | list[np.ndarray]:

@@ -55,7 +55,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiled call makes one step or a few."""
-    monkeypatch.setattr("bpjit.training.CALL_SECONDS", 1e-7)
+    monkeypatch.setattr("bpjit.loop.CALL_SECONDS", 1e-7)
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ def bits(net):
 
 
 def state_bits(trainer, scores=True):
-    """A hash of all that training changes: parameters, moments, order; where the run stands; and the history, without
-    its times, and if asked to without scores of validation.
+    """A hash of all that training changes: parameters, moments, order; where the run stands, and what its results have
+    led to; and the history, without its times, and if asked to without scores of validation.
     """
     tensors, configuration = trainer.state()
     digest = hashlib.sha256()
@@ -32,7 +32,8 @@ def state_bits(trainer, scores=True):
     position = {name: value for name, value in configuration["position"].items() if name != "seconds"}
     left_out = ("seconds",) if scores else ("seconds", "validation_loss", "validation_accuracy")
     columns = {name: values for name, values in configuration["history"].items() if name not in left_out}
-    digest.update(repr((position, columns)).encode())
+    results = [configuration[name] for name in ("judged", "schedule_state", "stopping_state") if scores]
+    digest.update(repr((position, columns, *results)).encode())
     return digest.hexdigest()[:16]
 
 

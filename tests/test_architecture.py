@@ -27,11 +27,12 @@ FLOORS = [
     {f"bpjit.engine.{name}" for name in ("batch", "noise", "forward", "backward", "gradient")},
     {f"bpjit.engine.{name}" for name in ("epoch", "penalties", "model", "order", "plan", "custom", "trace")},
     {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"}
+    | {"bpjit.watching", "bpjit.early_stopping", "bpjit.callbacks"}
     | {"bpjit.schedules", "bpjit.schedules.base", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
     | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary", "regularization")}
-    | {"bpjit.request", "bpjit.trainer_state"},
+    | {"bpjit.request", "bpjit.loop", "bpjit.trainer_state"},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import metrics, validation
+from .. import validation, watching
 from .base import Schedule, State
 
 
@@ -19,14 +19,7 @@ class Watching(Schedule):
     mode: str | None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.watch, str):
-            raise TypeError(f"watch must be the name of a column such as 'validation_loss', not {self.watch!r}")
-        mode = self.mode or metrics.direction(self.watch)
-        if mode is None:
-            raise ValueError(
-                f"whether the least {self.watch!r} is the best is not known: give mode='min' or mode='max'"
-            )
-        self._set(mode=validation.choice(mode, ("min", "max"), "mode"))
+        self._set(mode=watching.mode(self.watch, self.mode))
 
     @property
     def watched(self) -> str:
@@ -39,33 +32,15 @@ class Watching(Schedule):
         raise NotImplementedError
 
     def observe(self, state: Mapping[str, Any], record: Mapping[str, float]) -> State:
-        score = record.get(self.watch)
-        if score is None:
-            validated = any(name.startswith("validation_") for name in record)
-            advice = "" if validated or not self.watch.startswith("validation_") else "give a validation set, or "
-            raise ValueError(
-                f"{type(self).__name__} watches {self.watch!r}, which the history does not have: "
-                f"{advice}watch one of {', '.join(map(repr, record))}"
-            )
-        if math.isnan(score):
-            return dict(state)
-        # Less is better from here on.
-        return self.judged(dict(state), score if self.mode == "min" else -score)
+        score = watching.score(type(self).__name__, self.watch, str(self.mode), record)
+        return dict(state) if score is None else self.judged(dict(state), score)
 
     def judged(self, state: State, score: float) -> State:
+        """The state after an epoch with this score, of which less is better."""
         raise NotImplementedError
 
     def restored(self, state: Mapping[str, Any]) -> State:
-        if set(state) != set(self.begin()):
-            raise ValueError(f"the state of {type(self).__name__} has {sorted(self.begin())}, not {sorted(state)}")
-        return {name: _like(first, state[name], name) for name, first in self.begin().items()}
-
-
-def _like(first: Any, value: Any, name: str) -> float | None:
-    """value, checked, as what a state begins with: a count, a number, or none yet."""
-    if isinstance(first, int):
-        return validation.integer(value, name, low=0)
-    return None if first is None and value is None else validation.real(value, name)
+        return watching.restored(type(self).__name__, self.begin(), state)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,359 @@
+"""The loop of a fit: compiled calls of many steps, and between them whatever looks at the results."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from . import interrupts, lbfgs
+from .callbacks import amendments
+from .engine import jit
+from .engine.epoch import Data, Place
+from .engine.optimizers import LBFGS
+from .engine.order import draw_order
+from .engine.plan import Pace
+from .errors import DivergenceError
+from .network import GRADIENT_BATCH
+from .progress import Progress
+from .run import Position, Run
+
+if TYPE_CHECKING:
+    from .training import Trainer
+
+CALL_SECONDS = 0.05
+"""Length of a compiled call: Ctrl-C, progress and checkpoints wait for its end."""
+
+
+class Loop:
+    """Trains as a run says, from where the trainer's position is; what it changes is the trainer's."""
+
+    def __init__(self, trainer: "Trainer", run: Run, display: Progress) -> None:
+        self.trainer, self.run, self.display = trainer, run, display
+        self.net, self.history = trainer.net, trainer.history
+        self.deadline, self.first_update = run.max_seconds, trainer.updates
+
+    @property
+    def position(self) -> Position:
+        return self.trainer._position
+
+    def train(self) -> None:
+        """Trains until the run's end, a budget's, or until something stops it. Raises DivergenceError."""
+        run, trainer = self.run, self.trainer
+        with self.display.compiling():
+            self._compile()
+        self._start()
+        self.deadline += time.perf_counter()
+        with run.callbacks.around(trainer):
+            if self.position.judged < self.position.epoch:  # the last fit was interrupted while it looked
+                self._close_epochs(self.position.judged)
+            if isinstance(trainer.optimizer, LBFGS):
+                self._iterate()
+            else:
+                self._descend()
+            self._finish()
+        self.history.plan = run.pace.result()
+
+    def remember_data(self) -> None:
+        """Takes the checksum of the data that an unfinished epoch must go on with."""
+        self.trainer._fingerprint = self.run.fingerprint if self.position.step else None
+
+    # ----------------------------------------------------------------------------------------------- begin
+
+    def _compile(self) -> None:
+        trainer, run = self.trainer, self.run
+        before = jit.seconds_compiling()
+        by_rule = not isinstance(trainer.optimizer, LBFGS)
+        at_once = run.at_once if by_rule else min(run.batch_size, GRADIENT_BATCH)
+        plan = self.net._plan(at_once, trainer.threads, training=True)
+        if trainer._pace is None or trainer._pace.plan != plan:
+            trainer._pace = Pace(plan)
+        trainer._pace.begin()
+        run.pace = trainer._pace
+        asking = None if run.watched is None else self.net._plan_for(run.watched, trainer.threads)
+        weighted = run.data.weights is not None
+        self.net._model.compile(trainer.optimizer if by_rule else None, at_once, plan, asking, run.state, weighted)
+        self.history.compile_seconds += jit.seconds_compiling() - before
+        self.history.plan = plan
+
+    def _start(self) -> None:
+        position, run = self.position, self.run
+        self.display.start(
+            run.target,
+            len(run.data.X),
+            run.batch_size,
+            done=position.epoch,
+            plan=self.history.plan,
+            samples_done=position.step * run.batch_size,
+        )
+
+    # --------------------------------------------------------------------------------------------- descend
+
+    def _descend(self) -> None:
+        """Mini-batch steps."""
+        run, trainer = self.run, self.trainer
+        while self._goes_on():
+            if not self.position.step:
+                run.callbacks.on_epoch_start(trainer)
+                if trainer.stopped:
+                    break
+            before = self.position.epoch
+            with interrupts.wait():
+                loss = self._advance()
+            run.callbacks.on_batch_end(trainer, loss)
+            self._look(before)
+
+    def _goes_on(self) -> bool:
+        """Whether anything is left to do, and time and steps to do it."""
+        run, trainer, position = self.run, self.trainer, self.position
+        if trainer.stopped or position.epoch >= run.target:
+            return False
+        if position.updates >= run.last_update:
+            run.cut, trainer._stopped = True, "max_steps mini-batches are done"
+        elif time.perf_counter() >= self.deadline and position.updates > self.first_update:
+            run.cut, trainer._stopped = True, f"max_seconds are over: {run.max_seconds:g}"
+        return not run.cut
+
+    @property
+    def _place(self) -> Place:
+        position, trainer = self.position, self.trainer
+        updates = position.updates - trainer._begun
+        run = self.run
+        return Place(trainer._order_seed, position.epoch, position.step, updates, run.batch_size, run.at_once)
+
+    @property
+    def _call_seconds(self) -> float:
+        """Long enough for the copy of the last good state to cost about 2%, at 3 GB/s; short enough for Ctrl-C."""
+        copied = self.net._model.theta.nbytes + self.trainer._moments.nbytes
+        return min(0.4, max(CALL_SECONDS, 50 * copied / 3e9))
+
+    def _advance(self) -> float:
+        """One compiled call: as many steps as take about CALL_SECONDS, within what the run allows; the last loss."""
+        trainer, run, position = self.trainer, self.run, self.position
+        if trainer._changes != self.net._model.changes:  # a callback has set parameters
+            run.good, run.stale = replace(position), True
+        if run.stale:
+            run.state, run.stale = trainer._kept_state(run), False
+        if run.orders is not None and position.step == 0:
+            trainer._order[:] = run.orders[position.epoch]
+        plan, look = run.pace.next()
+        count = run.steps_now(position, Pace.LOOK / self._call_seconds if look else 1.0)
+        factors = trainer._factors(position, count, run.steps_per_epoch)
+        losses, weights = np.empty(count), np.empty(count)
+        started = time.perf_counter()
+        done = self.net._model.train(
+            run.state, trainer.optimizer, run.data, self._place, losses, plan,
+            draw=trainer.shuffle is True, factors=factors, weights=weights,
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        run.pace.took(plan.threads, count, seconds)
+        if done != count:
+            self._go_back(count, done)
+        run.good = replace(position)
+        trainer._good_updates, trainer._changes = position.updates, self.net._model.changes
+        self._account(losses, weights, seconds, factors)
+        run.steps = max(1, min(10 * count, int(count * self._call_seconds / max(seconds, 1e-9))))
+        if position.step:
+            self.display.update(position.epoch + 1, position.step * run.batch_size, position.mean_cost)
+        return float(losses[-1])
+
+    def _account(self, losses: np.ndarray, weights: np.ndarray, seconds: float, factors: np.ndarray | None) -> None:
+        """Moves on by losses.size steps; an epoch that they complete enters the history. weights: how much the samples
+        of each step count in all."""
+        position, run, per_epoch = self.position, self.run, self.run.steps_per_epoch
+        share = seconds / len(losses)
+        start = 0
+        while start < len(losses):
+            these = slice(start, start + per_epoch - position.step)
+            part = losses[these] * weights[these]
+            start += len(part)
+            position.step += len(part)
+            position.updates += len(part)
+            position.seconds += share * len(part)
+            position.cost = _added(position.cost, part)
+            position.weight = _added(position.weight, weights[these])
+            if position.step == per_epoch:
+                record = {"loss": position.mean_cost, "seconds": position.seconds}
+                if self.trainer._shows_rate:
+                    factor = 1.0 if factors is None else float(factors[start - 1])
+                    record["learning_rate"] = self.trainer.learning_rate * factor
+                self.history.append(record)
+                position.end_epoch()
+                if run.free:
+                    position.judged = position.epoch
+
+    def _go_back(self, count: int, done: int) -> NoReturn:
+        """Restores the last good state and raises DivergenceError."""
+        trainer, run, position = self.trainer, self.run, self.position
+        steps = position.step + (done if done >= 0 else count - 1)
+        epoch, step = position.epoch + steps // run.steps_per_epoch + 1, steps % run.steps_per_epoch + 1
+        if done != 0:  # the engine has seen a finite loss of the state that this call began with, and kept it
+            run.good = replace(position)
+        self.net._model.theta[:] = run.state.good_theta
+        trainer._moments[:] = run.state.good_moments
+        trainer._position = run.good
+        self.history.cut(run.good.epoch)
+        if run.good.step:
+            if run.orders is not None:
+                trainer._order[:] = run.orders[run.good.epoch]
+            elif trainer.shuffle:
+                draw_order(trainer._order, trainer._order_seed, run.good.epoch)
+        what = "the loss" if done >= 0 else "a parameter or a moment of the optimiser"
+        raise DivergenceError(
+            f"training diverged: {what} is no finite number any more at epoch {epoch}, step {step}; the network is as "
+            f"it was after {run.good.updates} updates. Try a smaller learning rate, or scale the features",
+            epoch,
+            step,
+        )
+
+    # --------------------------------------------------------------------------------------------- iterate
+
+    def _iterate(self) -> None:
+        """Epochs that are iterations of L-BFGS; whatever ends them, the network is as the last complete one left it."""
+        trainer, run, position, model = self.trainer, self.run, self.position, self.net._model
+        reached = model.theta.copy()
+        changed = False
+
+        def done(loss: float, seconds: float) -> bool:
+            nonlocal changed
+            with interrupts.wait():
+                reached[:] = model.theta
+                self.history.append({"loss": loss, "seconds": seconds})
+                position.epoch, position.updates = position.epoch + 1, position.updates + 1
+                if run.free:
+                    position.judged = position.epoch
+            before = model.changes, trainer.optimizer
+            try:
+                run.callbacks.on_batch_end(trainer, loss)
+                self._look(position.epoch - 1)
+                goes_on = self._goes_on()
+                if goes_on:
+                    run.callbacks.on_epoch_start(trainer)
+            finally:
+                changed = before != (model.changes, trainer.optimizer)
+                reached[:] = model.theta
+            return goes_on and not trainer.stopped and not changed
+
+        try:
+            if self._goes_on():
+                run.callbacks.on_epoch_start(trainer)
+            while self._goes_on():
+                changed = False
+                most = int(min(run.target - position.epoch, run.last_update - position.updates))
+                settings = trainer.optimizer
+                assert isinstance(settings, LBFGS)
+                layers, l2 = trainer._optimizers, trainer.regularization.l2
+                if lbfgs.iterate(self.net, run.data, settings, layers, l2, most, trainer.threads, done):
+                    run.over, trainer._stopped = True, "no step of L-BFGS lowers the loss any more"
+        except lbfgs.NotFinite:
+            raise DivergenceError(
+                f"training diverged: the loss or its gradient is no finite number any more at epoch "
+                f"{position.epoch + 1}; the network is as it was after {position.updates} updates. Scale the features",
+                position.epoch + 1,
+                1,
+            ) from None
+        finally:
+            with interrupts.wait():
+                model.theta[:] = reached
+                model.changes += 1
+
+    # ------------------------------------------------------------------------------------------------ look
+
+    def _look(self, before: int) -> None:
+        """After a call: closes the epochs that it completed, from `before` on, and writes the checkpoint."""
+        run, position = self.run, self.position
+        self._close_epochs(before)
+        goes_on = not self.trainer.stopped and position.epoch < run.target  # else the checkpoint is written in the end
+        at_epoch = not position.step and position.epoch % run.checkpoint_epochs == 0
+        if run.checkpoint is not None and goes_on and (at_epoch or position.updates % run.checkpoint_every == 0):
+            self._write_checkpoint()
+
+    def _close_epochs(self, first: int) -> None:
+        """The results of the epochs from `first` on, and their display; only a run that is free has more than one."""
+        if self.position.judged < self.position.epoch:
+            self._close_epoch()
+        for epoch in range(first, self.position.epoch):
+            self.display.epoch_end(epoch + 1, self.history.record(epoch))
+
+    def _close_epoch(self) -> None:
+        """Scores, callbacks, and what follows from them: the schedule, early stopping, the best network."""
+        run, epoch = self.run, self.position.epoch
+        if run.watched is not None and run.validates(epoch):
+            self._validate(run.watched)
+        before = self.history.record(epoch - 1)
+        record = dict(before)
+        try:
+            run.callbacks.on_epoch_end(self.trainer, record)
+        except BaseException:  # what it has not put into the record counts as not measured
+            with interrupts.wait():
+                more, _ = amendments(record, before)
+                self._judge({**dict.fromkeys(self.trainer._watched, float("nan")), **before, **more}, more)
+            raise
+        more, wrong = amendments(record, before)
+        with interrupts.wait():
+            self._judge(before | more, more)
+        if wrong:
+            raise TypeError(wrong)
+        if run.best is not None:
+            self._keep_best(before | more)
+
+    def _validate(self, watched: Data) -> None:
+        self.history.amend(self.net._scores(watched, self.trainer.threads, self.run.metrics))
+
+    def _judge(self, record: Mapping[str, float], more: Mapping[str, float]) -> None:
+        """Closes the epoch, whose entries are `record` with `more` that is not in the history yet."""
+        trainer, position = self.trainer, self.position
+        self.history.amend(more)
+        position.judged = position.epoch
+        position.schedule = trainer.schedule.observe(position.schedule, record)
+        rate = getattr(trainer.optimizer, "learning_rate", 0.0)
+        ended = trainer.schedule.ended(position.schedule, rate)
+        stopping = trainer.early_stopping
+        if stopping is not None:
+            position.stopping = stopping.observe(position.stopping, record, position.epoch)
+            if stopping.restore_best and (position.best is None or position.stopping["best_epoch"] == position.epoch):
+                position.best = self.net._model.theta.copy()
+            ended = stopping.ended(position.stopping) or ended
+        if ended:
+            self.run.over, trainer._stopped = True, trainer.stopped or ended
+
+    def _keep_best(self, record: Mapping[str, float]) -> None:
+        """Writes the network to the file for the best one if the epoch's score is better than any before it."""
+        trainer, run = self.trainer, self.run
+        column, best = run.best_by
+        score = record.get(column, float("nan")) * (1 if best == "min" else -1)
+        path = str(run.best)
+        kept = trainer._kept[1] if trainer._kept is not None and trainer._kept[0] == path else float("inf")
+        if score < kept:
+            self.net.save(path)
+            trainer._kept = path, score
+
+    # -------------------------------------------------------------------------------------------------- end
+
+    def _finish(self) -> None:
+        """In the end of a training that nothing has interrupted: scores of the last epoch, the best parameters."""
+        trainer, run, position = self.trainer, self.run, self.position
+        at_epoch = position.epoch > 0 and not position.step
+        if not run.cut and at_epoch and run.watched is not None and not run.validates(position.epoch):
+            self._validate(run.watched)
+        with interrupts.wait():
+            if run.over:
+                trainer._target = position.epoch
+            stopping = trainer.early_stopping
+            if stopping is not None and stopping.restore_best and stopping.ended(position.stopping):
+                trainer.restore_best()
+        if run.checkpoint is not None:
+            self._write_checkpoint()
+        if trainer.stopped:
+            self.display.stopped(trainer.stopped)
+
+    def _write_checkpoint(self) -> None:
+        assert self.run.checkpoint is not None
+        self.remember_data()
+        self.trainer.checkpoint(self.run.checkpoint)
+
+
+def _added(total: float, numbers: np.ndarray) -> float:
+    """total and the numbers, in order, one by one: the same sum however the steps are divided into calls."""
+    return float(np.add.accumulate(np.append(total, numbers))[-1])
