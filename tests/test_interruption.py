@@ -251,17 +251,21 @@ def test_ctrl_c_at_any_moment_leaves_whole_steps(short_calls):
 
         update = epoch_end = tick
 
-    for call in range(1, 12):  # six epochs make at least twelve: one in each, and its end
+    class StepByStep(bpjit.Callback):
+        def on_batch_end(self, trainer, loss):
+            pass
+
+    for call in range(1, 12):  # three epochs make 15: four updates each, and its end
         one = trainer()
         with pytest.raises(KeyboardInterrupt):
-            one.fit(X, t, epochs=6, progress=Interrupting(call))
+            one.fit(X, t, epochs=3, progress=Interrupting(call), callbacks=StepByStep())
         position = one.state()[1]["position"]
         assert one.history.epochs == position["epoch"]
         same = trainer()
-        same.fit(X, t, epochs=6, max_steps=position["updates"])
-        assert state_bits(one) == state_bits(same)
+        same.fit(X, t, epochs=3, max_steps=position["updates"])
+        assert state_bits(one, scores=False) == state_bits(same, scores=False)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if position["epoch"] < 6:
+        if position["epoch"] < 3:
             one.fit(X, t)
 
 
