@@ -55,10 +55,6 @@ class Loop:
             self._finish()
         self.history.plan = run.pace.result()
 
-    def remember_data(self) -> None:
-        """Takes the checksum of the data that an unfinished epoch must go on with."""
-        self.trainer._fingerprint = self.run.fingerprint if self.position.step else None
-
     # ----------------------------------------------------------------------------------------------- begin
 
     def _compile(self) -> None:
@@ -267,7 +263,7 @@ class Loop:
         goes_on = not self.trainer.stopped and position.epoch < run.target  # else the checkpoint is written in the end
         at_epoch = not position.step and position.epoch % run.checkpoint_epochs == 0
         if run.checkpoint is not None and goes_on and (at_epoch or position.updates % run.checkpoint_every == 0):
-            self._write_checkpoint()
+            self.trainer.checkpoint(run.checkpoint)
 
     def _close_epochs(self, first: int) -> None:
         """The results of the epochs from `first` on, and their display; only a run that is free has more than one."""
@@ -344,14 +340,9 @@ class Loop:
             if stopping is not None and stopping.restore_best and stopping.ended(position.stopping):
                 trainer.restore_best()
         if run.checkpoint is not None:
-            self._write_checkpoint()
+            trainer.checkpoint(run.checkpoint)
         if trainer.stopped:
             self.display.stopped(trainer.stopped)
-
-    def _write_checkpoint(self) -> None:
-        assert self.run.checkpoint is not None
-        self.remember_data()
-        self.trainer.checkpoint(self.run.checkpoint)
 
 
 def _added(total: float, numbers: np.ndarray) -> float:

@@ -55,7 +55,7 @@ def describe(trainer: "Trainer") -> tuple[dict[str, np.ndarray], dict[str, Any]]
         "stopped": trainer.stopped,
         "best": trainer._kept,
         "target": trainer._target,
-        "fingerprint": trainer._fingerprint,
+        "fingerprint": trainer._checksum,
         "history": trainer.history.to_columns(),
         "compile_seconds": trainer.history.compile_seconds,
     }

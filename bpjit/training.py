@@ -274,13 +274,11 @@ class Trainer:
         )  # fmt: skip
         display = reporter(progress)
         self._begin(run)
-        loop = Loop(self, run, display)
         try:
-            loop.train()
+            Loop(self, run, display).train()
         finally:
             with interrupts.wait():
-                self._run = None
-                loop.remember_data()
+                self._fingerprint, self._run = self._checksum, None
             display.finish()
         return self.history
 
@@ -366,6 +364,13 @@ class Trainer:
         return parameter_groups.optimizers(self._layers, self.optimizer)
 
     @property
+    def _checksum(self) -> int | None:
+        """Of the data that an unfinished epoch must go on with."""
+        if not self._position.step:
+            return None
+        return self._fingerprint if self._run is None else self._run.fingerprint
+
+    @property
     def _order_seed(self) -> np.int64:
         """The seed as the engine takes it, an int64."""
         return np.uint64(self.seed).astype(np.int64)
@@ -412,7 +417,7 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         # The state's theta is the network's own array: a copy would be another one.
-        return self.__dict__ | {"_state": None, "_run": None}
+        return self.__dict__ | {"_state": None, "_run": None, "_fingerprint": self._checksum}
 
     @staticmethod
     def from_state(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any]) -> "Trainer":
