@@ -17,7 +17,8 @@ PACKAGE = ROOT / "bpjit"
 
 # Lowest first: a module imports from its own floor or a lower one. A new module is given its floor here.
 FLOORS = [
-    {"bpjit.derivation", "bpjit.validation", "bpjit.interrupts", "bpjit.differences", "bpjit.display"}
+    {"bpjit.derivation", "bpjit.interrupts", "bpjit.differences", "bpjit.display"}
+    | {"bpjit.validation", "bpjit.validation.arrays", "bpjit.validation.data", "bpjit.validation.settings"}
     | {"bpjit.engine", "bpjit.engine.function", "bpjit.engine.jit"},
     {
         f"bpjit.engine.{name}"

@@ -169,9 +169,9 @@ def test_bad_data_give_the_usual_errors(name):
 def test_what_would_exceed_the_memory_is_refused_before_it_is_computed(monkeypatch, name, size):
     net, (X, t) = bpjit.Network([3, 4, 2], seed=0), classes()
     data = (X, t) if name in ("deltas", "sample_gradients") else (X,)
-    monkeypatch.setattr(validation, "physical_memory", lambda: 4 * size)
+    monkeypatch.setattr(validation.settings, "physical_memory", lambda: 4 * size)
     getattr(net, name)(*data)
-    monkeypatch.setattr(validation, "physical_memory", lambda: 4 * size - 1)
+    monkeypatch.setattr(validation.settings, "physical_memory", lambda: 4 * size - 1)
     with pytest.raises(ValueError, match=r"of 23 samples would take .* GiB, but this machine has .*fewer rows of X"):
         getattr(net, name)(*data)
 
