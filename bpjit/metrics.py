@@ -3,6 +3,7 @@
 `Network.evaluate` and the training loop take them. docs/metrics.md has a table of all.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,13 +25,23 @@ __all__ = ["METRICS", "Answers", "Metric", "choose", "direction"]
 class Answers:
     """What a metric may look at: the outputs y (S, n_L), and t as the loss takes it, labels (S,) or rows (S, n_L).
 
-    C: the mean cost of E3; NaN where no metric asks for it.
+    C: the mean cost of E3; NaN where no metric asks for it. weights: (S,), how much each sample counts; None for alike.
     """
 
     t: np.ndarray
     y: np.ndarray
     loss: "Loss"
     C: float = math.nan
+    weights: np.ndarray | None = None
+
+    def mean(self, values: np.ndarray, some: np.ndarray | None = None) -> float:
+        """The mean over samples, (S,), and outputs, (S, n_L); some: over these samples alone."""
+        weights = self.weights
+        if some is not None:
+            values, weights = values[some], None if weights is None else weights[some]
+        if weights is None:
+            return float(np.mean(values))
+        return float(np.average(values, axis=0, weights=weights).mean())
 
     @cached_property
     def numbers(self) -> np.ndarray:
@@ -79,13 +90,14 @@ class Metric(Entry):
 
 def accuracy(answers: Answers, value: float) -> float:
     right = answers.answer == answers.truth
-    return float(np.mean(right if right.ndim == 1 else right.all(axis=1)))
+    return answers.mean(right if right.ndim == 1 else right.all(axis=1))
 
 
 def balanced_accuracy(answers: Answers, value: float) -> float:
     """The mean over the classes in t of the share that was found."""
-    truth, answer = answers.truth, answers.answer
-    return float(np.mean([np.mean(answer[truth == label] == label) for label in np.unique(truth)]))
+    truth, found = answers.truth, answers.truth == answers.answer
+    counts = truth if answers.weights is None else truth[answers.weights > 0]
+    return float(np.mean([answers.mean(found, truth == label) for label in np.unique(counts)]))
 
 
 def top_k(answers: Answers, value: float) -> float:
@@ -93,7 +105,7 @@ def top_k(answers: Answers, value: float) -> float:
     y, truth = answers.y, answers.truth[:, None]
     own = np.take_along_axis(y, truth, axis=1)
     before = (y > own) | ((y == own) & (np.arange(y.shape[1]) < truth))
-    return float(np.mean(before.sum(axis=1) < value))
+    return answers.mean(before.sum(axis=1) < value)
 
 
 def f1(answers: Answers, value: float) -> float:
@@ -101,7 +113,9 @@ def f1(answers: Answers, value: float) -> float:
 
     several = answers.of_each or answers.y.shape[1] > 2
     average = "macro" if several else "binary"
-    return float(f1_score(answers.truth, answers.answer, average=average, zero_division=0.0))
+    return float(
+        f1_score(answers.truth, answers.answer, average=average, zero_division=0.0, sample_weight=answers.weights)
+    )
 
 
 def auc(answers: Answers, value: float) -> float:
@@ -117,22 +131,30 @@ def auc(answers: Answers, value: float) -> float:
     else:
         chances = [(answers.truth == i, y[:, i]) for i in range(y.shape[1])]
     # Of one class alone there is nothing to tell apart.
-    return float(np.mean([roc_auc_score(*pair) if 0 < pair[0].sum() < len(y) else math.nan for pair in chances]))
+    counts = np.ones(len(y), bool) if answers.weights is None else answers.weights > 0
+    return float(
+        np.mean(
+            [
+                roc_auc_score(*pair, sample_weight=answers.weights) if len(np.unique(pair[0][counts])) > 1 else math.nan
+                for pair in chances
+            ]
+        )
+    )
 
 
 def mae(answers: Answers, value: float) -> float:
-    return float(np.mean(np.abs(answers.y - answers.numbers)))
+    return answers.mean(np.abs(answers.y - answers.numbers))
 
 
 def mse(answers: Answers, value: float) -> float:
-    return float(np.mean((answers.y - answers.numbers) ** 2))
+    return answers.mean((answers.y - answers.numbers) ** 2)
 
 
 def r2(answers: Answers, value: float) -> float:
     """1 - Σ (y - t)² / Σ (t - mean t)², averaged over the outputs; of a constant t 1 if y is right, else 0."""
-    t = answers.numbers
-    residual = ((answers.y - t) ** 2).sum(axis=0)
-    spread = ((t - t.mean(axis=0)) ** 2).sum(axis=0)
+    t, weights = answers.numbers, answers.weights
+    away, apart = (answers.y - t) ** 2, (t - np.average(t, axis=0, weights=weights)) ** 2
+    residual, spread = (x.sum(axis=0) if weights is None else weights @ x for x in (away, apart))
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.mean(np.where(spread > 0, 1 - residual / spread, np.where(residual > 0, 0.0, 1.0))))
 
@@ -258,15 +280,25 @@ def _of_table(text: str, loss: "Loss", outputs: int) -> Score:
     return Score(lambda answers: metric.score(answers, metric.value), of_cost=metric.name == "loss")
 
 
-def _of_user(function: Callable[[np.ndarray, np.ndarray], Any], name: str) -> Score:
+def _of_user(function: Callable[..., Any], name: str) -> Score:
     def score(answers: Answers) -> float:
-        value = function(_read_only(answers.t), _read_only(answers.y))
+        more = {}
+        if answers.weights is not None and _has_parameter(function, "sample_weight"):
+            more["sample_weight"] = _read_only(answers.weights)
+        value = function(_read_only(answers.t), _read_only(answers.y), **more)
         try:
             return float(value)
         except (TypeError, ValueError):
             raise TypeError(f"the metric {name!r} gave {value!r}, but a metric gives one number") from None
 
     return Score(score)
+
+
+def _has_parameter(function: Callable[..., Any], name: str) -> bool:
+    try:
+        return name in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # of some that are written in C nothing is known
+        return False
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import initializers, validation
+from . import initializers, sources, validation, weights
 from .engine import plan
 from .engine.activations import ACTIVATIONS, Activation
 from .engine.entry import find
@@ -18,6 +18,7 @@ from .engine.losses import LOSSES
 from .engine.model import Model
 from .errors import require
 from .metrics import Answers, Score, choose, labels
+from .sources import Blocks, Dense, Sparse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,13 +136,14 @@ class Network:
     def predict(self, X: Any) -> np.ndarray:
         """y = a^L for the rows of X (S, n_0): an array (S, n_L) of the network's dtype.
 
-        Raises ValueError or TypeError for an X that is not finite numbers of that many columns.
+        X may also be a sparse matrix of SciPy's, or lie in a file (np.memmap): it is made ready block by block. Raises
+        ValueError or TypeError for an X that is not finite numbers of that many columns.
         """
         if type(X) is np.ndarray and X.dtype == self.dtype and X.ndim == 2 and 0 < X.size <= FEW_NUMBERS:
             y = self._model.answer(X, self._plan) if X.shape[1] == self.sizes[0] else None
             if y is not None:
                 return y
-        return self._predict(self._data(X, finite=False))  # the compiled code sees what is not
+        return self._predict(self._source(X, finite=False))  # the compiled code sees what is not
 
     def classify(self, X: Any) -> np.ndarray:
         """Class labels (S,) for the rows of X: that of the greatest output; with one output 1 where y reaches 1/2
@@ -153,28 +155,30 @@ class Network:
             raise ValueError(f"classify needs a classifier, but the loss is {self.loss_name!r}: use predict")
         return labels(self.predict(X), self._model.loss)
 
-    def _predict(self, data: Data, threads: int | None = None) -> np.ndarray:
-        y = np.empty((len(data.X), self.sizes[-1]), self.dtype)
+    def _predict(self, data: Data | Dense, threads: int | None = None) -> np.ndarray:
+        source = sources.of(data)
+        y = np.empty((len(source), self.sizes[-1]), self.dtype)
         batch_size = min(len(y), PREDICT_BATCH)
-        for part in self._parts(data._replace(y=y)):
+        for part in self._parts(source, y):
             if not self._model.predict(part, batch_size, self._plan(batch_size, threads)):
-                self._features(data.X)  # raises ValueError, and says where
+                self._source(source.X)  # raises ValueError, and says where
         return y
 
-    def loss(self, X: Any, t: Any) -> float:
-        """C(theta), the mean cost over the rows of X (E3).
+    def loss(self, X: Any, t: Any, sample_weight: Any = None) -> float:
+        """C(theta), the mean cost over the rows of X (E3), or the weighted mean with sample_weight (S,).
 
         X is (S, n_0); t holds labels (S,) or rows (S, n_L), as the loss takes them. Raises ValueError or TypeError for
         data that do not fit.
         """
-        return self._loss(self._data(X, t))
+        return self._loss(self._source(X, t, sample_weight))
 
-    def evaluate(self, X: Any, t: Any, metrics: Any = ("accuracy",)) -> dict[str, float]:
+    def evaluate(self, X: Any, t: Any, metrics: Any = ("accuracy",), sample_weight: Any = None) -> dict[str, float]:
         """{metric: score} for the rows of X and their t, from one pass through the network.
 
         metrics: a list of names, which are "loss", "mae", "mse" and "r2", and for classifiers "accuracy", "f1", "auc",
         "balanced_accuracy" and "top_k(5)" (docs/metrics.md defines them); of functions f(t, y) -> float, which get t as
-        the loss takes it, labels (S,) or rows (S, n_L), and y (S, n_L); or of {name: either}.
+        the loss takes it, labels (S,) or rows (S, n_L), and y (S, n_L); or of {name: either}. sample_weight: (S,), how
+        much each sample counts, in every metric by name, and in functions that have a parameter `sample_weight`.
 
         Raises ValueError for an unknown metric, or one that does not fit the loss; TypeError for what is none;
         ImportError for "f1" and "auc" without scikit-learn.
@@ -183,23 +187,26 @@ class Network:
         >>> net.evaluate([[1, 2]], [[3, 4, 5]], ["mae", {"worst": lambda t, y: abs(t - y).max()}])
         {'mae': 4.0, 'worst': 5.0}
         """
-        data = self._data(X, t)
-        return self._score(data, choose(metrics, self._model.loss, self.sizes[-1]))
+        source = self._source(X, t, sample_weight)
+        return self._score(source, choose(metrics, self._model.loss, self.sizes[-1]))
 
-    def _score(self, data: Data, chosen: dict[str, Score], threads: int | None = None) -> dict[str, float]:
+    def _score(self, data: Data | Dense, chosen: dict[str, Score], threads: int | None = None) -> dict[str, float]:
         """{name: score}; the network is asked once, for what these scores need."""
+        source = sources.of(data)
         C, y = math.nan, np.zeros((0, self.sizes[-1]), self.dtype)
         needs = {score.of_cost for score in chosen.values()}
         if needs == {True, False}:
-            C, y = self._loss_and_answers(data, threads)
+            C, y = self._loss_and_answers(source, threads)
         elif needs == {True}:
-            C = self._loss(data, threads)
+            C = self._loss(source, threads)
         elif needs == {False}:
-            y = self._predict(data, threads)
-        answers = Answers(data.labels if data.labels.size else data.targets, y, self._model.loss, C)
+            y = self._predict(source, threads)
+        answers = Answers(source.t, y, self._model.loss, C, source.weights)
         return {name: score(answers) for name, score in chosen.items()}
 
-    def _scores(self, data: Data, threads: int | None, chosen: dict[str, Score] | None = None) -> dict[str, float]:
+    def _scores(
+        self, data: Data | Dense, threads: int | None, chosen: dict[str, Score] | None = None
+    ) -> dict[str, float]:
         """What the history has of a validation set: the loss, and what was chosen, or else a classifier's accuracy."""
         scores = self._score(data, self._score_choice(chosen), threads)
         return {f"validation_{name}": score for name, score in scores.items()}
@@ -213,20 +220,25 @@ class Network:
             chosen = choose(["accuracy"] if self._is_classifier else [], self._model.loss, self.sizes[-1])
         return choose("loss", self._model.loss, self.sizes[-1]) | chosen
 
-    def _plan_for(self, data: Data, limit: int | None) -> plan.Plan:
+    def _plan_for(self, data: Data | Dense, limit: int | None) -> plan.Plan:
         """How the scores of these data are computed."""
-        return self._plan(min(len(data.X), PREDICT_BATCH), limit)
+        return self._plan(min(len(sources.of(data)), PREDICT_BATCH), limit)
 
-    def gradients(self, X: Any, t: Any) -> Parameters:
-        """[(dC/dW^1, dC/db^1), ..., (dC/dW^L, dC/db^L)] for the rows of X (E8, E9), shaped like `parameters`."""
-        return self._pairs(self._loss_and_gradient(self._data(X, t))[1].astype(self.dtype))
+    def gradients(self, X: Any, t: Any, sample_weight: Any = None) -> Parameters:
+        """[(dC/dW^1, dC/db^1), ..., (dC/dW^L, dC/db^L)] for the rows of X (E8, E9), shaped like `parameters`.
 
-    def _loss_and_gradient(self, data: Data, threads: int | None = None) -> tuple[float, np.ndarray]:
+        sample_weight: (S,), as in `loss`, whose gradient it is.
+        """
+        return self._pairs(self._loss_and_gradient(self._source(X, t, sample_weight))[1].astype(self.dtype))
+
+    def _loss_and_gradient(self, data: Data | Dense, threads: int | None = None) -> tuple[float, np.ndarray]:
         """C and its gradient, in float64 and laid out as theta."""
+        source = sources.of(data)
         C, total = 0.0, np.zeros(self._model.theta.shape)
-        for start in range(0, len(data.X), GRADIENT_BATCH):
-            part = data._replace(order=np.arange(start, min(start + GRADIENT_BATCH, len(data.X))))
-            share = len(part.order) / len(data.X)
+        whole = _weight(source.weights, len(source))
+        for start in range(0, len(source), GRADIENT_BATCH):
+            part = source.part(start, min(start + GRADIENT_BATCH, len(source)))
+            share = _weight(None if part.weights is None else part.weights[part.order], len(part.order)) / whole
             loss, gradient = self._model.gradient(part, self._plan(len(part.order), threads, training=True))
             C += share * loss
             total += share * gradient
@@ -383,46 +395,77 @@ class Network:
     def _features(self, X: Any, name: str = "X", finite: bool = True) -> np.ndarray:
         return validation.features(X, dtype=self.dtype, columns=self.sizes[0], name=name, finite=finite)
 
-    def _data(self, X: Any, t: Any = None, names: tuple[str, str] = ("X", "t"), finite: bool = True) -> Data:
-        """X and t as the engine takes them, checked; finite: whether for numbers that are not finite too."""
-        X = self._features(X, names[0], finite)
+    def _data(self, X: Any, t: Any = None, names: tuple[str, str] = ("X", "t")) -> Data:
+        """X and t as the engine takes them, checked, and X as one array."""
+        return self._with_targets(self._features(X, names[0]), len(X), t, names[1])
+
+    def _source(
+        self,
+        X: Any,
+        t: Any = None,
+        sample_weight: Any = None,
+        names: tuple[str, str, str] = ("X", "t", "sample_weight"),
+        finite: bool = True,
+    ) -> Dense:
+        """X, t and weights, checked; finite: whether for numbers that are not finite too. X may be sparse, or an array
+        in a file, which is then made ready by blocks of rows."""
+        dtype, columns, name = self.dtype, self.sizes[0], names[0]
+        if hasattr(X, "tocsr"):
+            X = validation.sparse(X, dtype=dtype, columns=columns, name=name)
+        elif validation.is_mapped(X):
+            X = validation.mapped(X, dtype=dtype, columns=columns, name=name, finite=finite)
+        else:
+            X = self._features(X, name, finite)
+        rows = X.shape[0]
+        ready = isinstance(X, np.ndarray) and validation.is_ready(X, dtype)
+        data = self._with_targets(X if ready else np.zeros((0, columns), dtype), rows, t, names[1])
+        data = data._replace(weights=weights.of_samples(sample_weight, rows, names[2]))
+        return Dense(data) if ready else Blocks(X, data) if isinstance(X, np.ndarray) else Sparse(X, data)
+
+    def _with_targets(self, X: np.ndarray, samples: int, t: Any, name: str) -> Data:
         labels, targets = np.zeros(0, np.intp), np.zeros((0, self.sizes[-1]), self.dtype)
         if t is not None:
             kind, outputs = self._model.loss.targets, self.sizes[-1]
-            t = validation.targets(t, kind=kind, outputs=outputs, samples=len(X), dtype=self.dtype, name=names[1])
+            t = validation.targets(t, kind=kind, outputs=outputs, samples=samples, dtype=self.dtype, name=name)
             if t.ndim == 1:
                 labels = t.astype(np.intp, copy=False)
             else:
                 targets = t
-        return Data(X, labels, targets, np.arange(len(X)), np.zeros((0, 0), self.dtype))
+        return Data(X, labels, targets, np.arange(samples), np.zeros((0, 0), self.dtype))
 
     def _plan(self, batch_size: int, limit: int | None = None, training: bool = False) -> plan.Plan:
         return plan.choose(self.sizes, batch_size, self.dtype, limit, training)
 
-    def _loss(self, data: Data, threads: int | None = None) -> float:
-        return self._mean_loss(self._model.losses, data, threads)
+    def _loss(self, data: Data | Dense, threads: int | None = None) -> float:
+        source = sources.of(data)
+        return self._mean_loss(self._model.losses, self._parts(source), source, threads)
 
-    def _loss_and_answers(self, data: Data, threads: int | None) -> tuple[float, np.ndarray]:
-        y = np.empty((len(data.X), self.sizes[-1]), self.dtype)
-        return self._mean_loss(self._model.answers, data._replace(y=y), threads), y
+    def _loss_and_answers(self, source: Dense, threads: int | None) -> tuple[float, np.ndarray]:
+        y = np.empty((len(source), self.sizes[-1]), self.dtype)
+        return self._mean_loss(self._model.answers, self._parts(source, y), source, threads), y
 
-    def _mean_loss(self, ask: Callable[..., np.ndarray], data: Data, threads: int | None) -> float:
-        batch_size = min(len(data.X), PREDICT_BATCH)
+    def _mean_loss(
+        self, ask: Callable[..., np.ndarray], parts: Iterator[Data], source: Dense, threads: int | None
+    ) -> float:
+        batch_size = min(len(source), PREDICT_BATCH)
         total = 0.0
-        for part in self._parts(data):
+        for part in parts:
             losses = ask(part, batch_size, self._plan(batch_size, threads))
-            counts = np.full(len(losses), batch_size)
-            counts[-1] = len(part.order) - batch_size * (len(losses) - 1)
-            total += float(losses @ counts)
-        return total / len(data.X)
+            starts = np.arange(0, len(part.order), batch_size)
+            counts = np.diff(starts, append=len(part.order))
+            total += float(
+                losses @ (counts if part.weights is None else np.add.reduceat(part.weights[part.order], starts))
+            )
+        return total / _weight(source.weights, len(source))
 
-    def _parts(self, data: Data) -> Iterator[Data]:
-        """data in parts, each for one compiled call: Ctrl-C waits for its end."""
+    def _parts(self, source: Dense, y: np.ndarray | None = None) -> Iterator[Data]:
+        """The samples in parts, each for one compiled call: Ctrl-C waits for its end; y: where their outputs go."""
         flops = sum(2 * n * m for n, m in pairwise(self.sizes))
         rows = PREDICT_BATCH * max(1, CALL_FLOPS // (flops * PREDICT_BATCH))
-        for start in range(0, len(data.X), rows):
-            part = slice(start, start + rows)
-            yield data._replace(order=data.order[part], y=data.y[part])
+        rows = min(rows, source.rows_at_once(PREDICT_BATCH))
+        for start in range(0, len(source), rows):
+            part = source.part(start, min(start + rows, len(source)))
+            yield part if y is None else part._replace(y=y[start : start + rows])
 
     def __repr__(self) -> str:
         names = ", ".join(dict.fromkeys((*self.activation_names, self.output)))
@@ -442,6 +485,11 @@ class Network:
 def _options(function: Callable[..., Any]) -> list[str]:
     """What may be given by name, but for what `Network.fit` gives itself."""
     return [name for name in signature(function).parameters if name not in ("self", "net", "X", "t", "epochs")]
+
+
+def _weight(weights: np.ndarray | None, samples: int) -> float:
+    """What the samples count together."""
+    return float(samples if weights is None else weights.sum())
 
 
 def _hidden_activations(activation: str | Sequence[str], hidden: int) -> tuple[Activation, ...]:

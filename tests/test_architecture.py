@@ -18,7 +18,13 @@ PACKAGE = ROOT / "bpjit"
 # Lowest first: a module imports from its own floor or a lower one. A new module is given its floor here.
 FLOORS = [
     {"bpjit.derivation", "bpjit.interrupts", "bpjit.differences", "bpjit.display"}
-    | {"bpjit.validation", "bpjit.validation.arrays", "bpjit.validation.data", "bpjit.validation.settings"}
+    | {
+        "bpjit.validation",
+        "bpjit.validation.arrays",
+        "bpjit.validation.blocks",
+        "bpjit.validation.data",
+        "bpjit.validation.settings",
+    }
     | {"bpjit.engine", "bpjit.engine.function", "bpjit.engine.jit"},
     {
         f"bpjit.engine.{name}"
@@ -29,6 +35,7 @@ FLOORS = [
     {f"bpjit.engine.{name}" for name in ("epoch", "penalties", "model", "order", "plan", "custom", "trace")},
     {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"}
     | {"bpjit.watching", "bpjit.early_stopping", "bpjit.callbacks"}
+    | {"bpjit.sources", "bpjit.weights", "bpjit.holdout"}
     | {"bpjit.schedules", "bpjit.schedules.base", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}

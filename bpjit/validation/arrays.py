@@ -3,7 +3,7 @@
 import math
 import numbers
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,15 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
         raise TypeError(f"{name} cannot be read as an array: {error}") from error
     if A.dtype.kind == "O":
         return _from_objects(A, name)
-    if A.dtype.kind not in "biuf":
-        what, advice = _NOT_NUMBERS.get(A.dtype.kind, (str(A.dtype), "convert them to numbers first"))
-        raise TypeError(f"{name} holds {what} ({A.dtype}), not real numbers: {advice}")
+    real_numbers(A.dtype, name)
     return A
+
+
+def real_numbers(dtype: np.dtype, name: str) -> None:
+    """Raises TypeError unless it is a dtype of booleans, integers or floats."""
+    if dtype.kind not in "biuf":
+        what, advice = _NOT_NUMBERS.get(dtype.kind, (str(dtype), "convert them to numbers first"))
+        raise TypeError(f"{name} holds {what} ({dtype}), not real numbers: {advice}")
 
 
 def _from_objects(A: np.ndarray, name: str) -> np.ndarray:
@@ -68,8 +73,13 @@ def _from_objects(A: np.ndarray, name: str) -> np.ndarray:
     return out
 
 
-def as_finite(A: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
-    """A as C-contiguous, aligned, native finite numbers of dtype; A itself if it is that."""
+def as_finite(
+    A: np.ndarray, dtype: np.dtype, name: str, place_of: Callable[[int], Sequence[Any]] | None = None
+) -> np.ndarray:
+    """A as C-contiguous, aligned, native finite numbers of dtype; A itself if it is that.
+
+    place_of: row and column of a number of A, for a message, where they are not those in A.
+    """
     out = A
     if not is_ready(A, dtype):
         with np.errstate(all="ignore"):
@@ -77,12 +87,13 @@ def as_finite(A: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     bad = _first_not_finite(out)
     if bad is None:
         return out
-    place = np.unravel_index(bad, A.shape)
-    value = str(A[place])  # a format would pass a long double through float
-    if np.isfinite(A[place]):
+    value = A[np.unravel_index(bad, A.shape)]
+    at = where(place_of(bad) if place_of else np.unravel_index(bad, A.shape))
+    shown = str(value)  # a format would pass a long double through float
+    if np.isfinite(value):
         wider = "" if dtype == np.float64 else ", or use dtype='float64'"
-        raise ValueError(f"{name} holds {value}{where(place)}, which overflows {dtype}: scale {name}{wider}")
-    raise ValueError(f"{name} holds {value}{where(place)}: remove or fill what is missing or infinite")
+        raise ValueError(f"{name} holds {shown}{at}, which overflows {dtype}: scale {name}{wider}")
+    raise ValueError(f"{name} holds {shown}{at}: remove or fill what is missing or infinite")
 
 
 def is_ready(A: np.ndarray, dtype: np.dtype) -> bool:

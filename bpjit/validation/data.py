@@ -36,24 +36,30 @@ def features(
            [3., 4.]], dtype=float32)
     """
     A = X if type(X) is np.ndarray and X.dtype == dtype else as_numbers(X, name)
-    if A.ndim == 1 and A.size:
-        raise ValueError(
-            f"{name} is 1-d, of shape {A.shape}, but must be 2-d, (samples, features): "
-            f"pass {name}.reshape(1, -1) if it is one sample, {name}.reshape(-1, 1) if it is one feature"
-        )
     if A.ndim == 0:
         raise ValueError(f"{name} is the number {A}, but must be 2-d, (samples, features): pass [[{name}]]")
-    if A.ndim > 2:
+    features_shape(A.shape, columns, name)
+    return A if not finite and is_ready(A, dtype) else as_finite(A, dtype, name)
+
+
+def features_shape(shape: tuple[int, ...], columns: int | None, name: str) -> None:
+    """Raises ValueError unless shape is (S, columns), both at least 1."""
+    size = math.prod(shape)
+    if len(shape) == 1 and size:
         raise ValueError(
-            f"{name} is {A.ndim}-d, of shape {A.shape}, but must be 2-d, (samples, features): "
+            f"{name} is 1-d, of shape {shape}, but must be 2-d, (samples, features): "
+            f"pass {name}.reshape(1, -1) if it is one sample, {name}.reshape(-1, 1) if it is one feature"
+        )
+    if len(shape) > 2:
+        raise ValueError(
+            f"{name} is {len(shape)}-d, of shape {shape}, but must be 2-d, (samples, features): "
             f"pass {name}.reshape(len({name}), -1) to make each sample one row"
         )
-    if A.ndim != 2 or not A.size:
-        lacking = "no columns" if A.ndim == 2 and len(A) else "no rows"
-        raise ValueError(f"{name} has {lacking} (shape {A.shape}): give at least one sample and one feature")
-    if columns is not None and A.shape[1] != columns:
-        raise ValueError(f"{name} has {A.shape[1]} columns, but the network has {columns} inputs")
-    return A if not finite and is_ready(A, dtype) else as_finite(A, dtype, name)
+    if len(shape) != 2 or not size:
+        lacking = "no columns" if len(shape) == 2 and shape[0] else "no rows"
+        raise ValueError(f"{name} has {lacking} (shape {shape}): give at least one sample and one feature")
+    if columns is not None and shape[1] != columns:
+        raise ValueError(f"{name} has {shape[1]} columns, but the network has {columns} inputs")
 
 
 def targets(t: Any, *, kind: str, outputs: int, samples: int, dtype: np.dtype, name: str = "t") -> np.ndarray:
