@@ -419,7 +419,7 @@ class Network:
         rows = X.shape[0]
         ready = isinstance(X, np.ndarray) and validation.is_ready(X, dtype)
         data = self._with_targets(X if ready else np.zeros((0, columns), dtype), rows, t, names[1])
-        data = data._replace(weights=weights.of_samples(sample_weight, rows, names[2]))
+        data = data._replace(weights=weights.some(weights.of_samples(sample_weight, rows, names[2]), names[2]))
         return Dense(data) if ready else Blocks(X, data) if isinstance(X, np.ndarray) else Sparse(X, data)
 
     def _with_targets(self, X: np.ndarray, samples: int, t: Any, name: str) -> Data:

@@ -34,11 +34,18 @@ def classes(data: Data, loss: "Loss") -> np.ndarray | None:
 
 
 def of_samples(given: Any, samples: int, name: str = "sample_weight") -> np.ndarray | None:
-    """sample_weight (S,) in float64, none negative, not all zero; None for none.
+    """sample_weight (S,) in float64, none negative; None for none.
 
     Raises ValueError for other numbers or another length, TypeError for what are no numbers.
     """
     return None if given is None else validation.sample_weights(given, samples=samples, dtype=FLOAT64, name=name)
+
+
+def some(weights: np.ndarray | None, name: str) -> np.ndarray | None:
+    """The weights; raises ValueError where all are zero."""
+    if weights is not None and not weights.any():
+        raise ValueError(f"{name} is zero for every sample: give at least one a positive weight")
+    return weights
 
 
 def of_classes(class_weight: Any, labels: np.ndarray | None, outputs: int) -> np.ndarray | None:
@@ -71,16 +78,11 @@ def of_classes(class_weight: Any, labels: np.ndarray | None, outputs: int) -> np
             of_class[label] = validation.real(weight, f"class_weight of {label}", low=0)
     else:
         raise TypeError(f"class_weight must be 'balanced' or {{label: weight}}, not {class_weight!r}")
-    if not of_class[labels].any():
-        raise ValueError("class_weight is zero for every class in t: give at least one a positive weight")
     return of_class[labels]
 
 
 def product(of_sample: np.ndarray | None, of_class: np.ndarray | None) -> np.ndarray | None:
-    """Both in one; None where there are none. Raises ValueError where none is left."""
+    """Both in one; None where there are none."""
     if of_sample is None or of_class is None:
         return of_class if of_sample is None else of_sample
-    weights = of_sample * of_class
-    if not weights.any():
-        raise ValueError("sample_weight times class_weight is zero for every sample: give one a positive weight")
-    return weights
+    return of_sample * of_class

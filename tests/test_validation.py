@@ -543,7 +543,6 @@ def test_sample_weights():
     assert weights.tolist() == [0, 2, 1]
     for bad, part in [
         ([1, -1, 1], "sample_weight holds -1.0 at row 1"),
-        ([0, 0, 0], "zero for every sample"),
         ([1, math.nan, 1], "holds nan at row 1"),
         ([1, 1], "shape (2,) for 3 samples"),
         ([[1], [1], [1]], "shape (3, 1)"),

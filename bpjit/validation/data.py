@@ -104,7 +104,7 @@ def targets(t: Any, *, kind: str, outputs: int, samples: int, dtype: np.dtype, n
 
 
 def sample_weights(u: Any, *, samples: int, dtype: np.dtype, name: str = "sample_weight") -> np.ndarray:
-    """u as finite weights (S,) of dtype, none negative, not all zero; same errors as `targets`.
+    """u as finite weights (S,) of dtype, none negative; same errors as `targets`.
 
     >>> sample_weights([0, 2], samples=2, dtype=np.dtype("float32"))
     array([0., 2.], dtype=float32)
@@ -114,8 +114,6 @@ def sample_weights(u: Any, *, samples: int, dtype: np.dtype, name: str = "sample
         raise ValueError(f"{name} has shape {A.shape} for {samples} samples: give one weight a sample")
     A = as_finite(A, dtype, name)
     _within(A, 0, None, name, "a weight")
-    if not A.any():
-        raise ValueError(f"{name} is zero for every sample: give at least one a positive weight")
     return A
 
 
