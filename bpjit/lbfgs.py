@@ -12,6 +12,7 @@ from .engine.optimizer import Optimizer
 from .engine.optimizers import LBFGS
 from .network import Network
 from .regularization import Regularization
+from .sources import Dense
 
 UNLIMITED = 2**31 - 1
 
@@ -38,7 +39,7 @@ def minimizer() -> Callable[..., Any]:
 
 def iterate(
     net: Network,
-    data: Data,
+    data: Data | Dense,
     optimizer: LBFGS,
     layers: Mapping[int, Optimizer | None],
     l2: Mapping[int, float],

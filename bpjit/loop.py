@@ -10,7 +10,7 @@ import numpy as np
 from . import interrupts, lbfgs
 from .callbacks import amendments
 from .engine import jit
-from .engine.epoch import Data, Place
+from .engine.epoch import Place
 from .engine.optimizers import LBFGS
 from .engine.order import draw_order
 from .engine.plan import Pace
@@ -18,6 +18,7 @@ from .errors import DivergenceError
 from .network import GRADIENT_BATCH
 from .progress import Progress
 from .run import Position, Run
+from .sources import Batches, Dense
 
 if TYPE_CHECKING:
     from .training import Trainer
@@ -68,8 +69,8 @@ class Loop:
         trainer._pace.begin()
         run.pace = trainer._pace
         asking = None if run.watched is None else self.net._plan_for(run.watched, trainer.threads)
-        weighted = run.data.weights is not None
-        self.net._model.compile(trainer.optimizer if by_rule else None, at_once, plan, asking, run.state, weighted)
+        rule, weighted = trainer.optimizer if by_rule else None, run.source.has_weights
+        self.net._model.compile(rule, at_once, plan, asking, run.state, weighted)
         self.history.compile_seconds += jit.seconds_compiling() - before
         self.history.plan = plan
 
@@ -77,11 +78,11 @@ class Loop:
         position, run = self.position, self.run
         self.display.start(
             run.target,
-            len(run.data.X),
+            len(run.source),
             run.batch_size,
             done=position.epoch,
             plan=self.history.plan,
-            samples_done=position.step * run.batch_size,
+            samples_done=run.source.done(position.step, run.batch_size),
         )
 
     # --------------------------------------------------------------------------------------------- descend
@@ -95,9 +96,13 @@ class Loop:
                 if trainer.stopped:
                     break
             before = self.position.epoch
-            with interrupts.wait():
-                loss = self._advance()
-            run.callbacks.on_batch_end(trainer, loss)
+            if not run.source.ended(self.position.step):
+                with interrupts.wait():
+                    loss = self._advance()
+                run.callbacks.on_batch_end(trainer, loss)
+            if self.position.step and run.source.ended(self.position.step):
+                with interrupts.wait():
+                    self._end_epoch()
             self._look(before)
 
     def _goes_on(self) -> bool:
@@ -131,16 +136,24 @@ class Loop:
             run.good, run.stale = replace(position), True
         if run.stale:
             run.state, run.stale = trainer._kept_state(run), False
-        if run.orders is not None and position.step == 0:
-            trainer._order[:] = run.orders[position.epoch]
+        if position.step == 0:
+            if run.orders is not None:
+                trainer._order[:] = run.orders[position.epoch]
+            elif trainer.shuffle and not run.source.whole:
+                draw_order(trainer._order, trainer._order_seed, position.epoch)
+        if isinstance(run.source, Batches) and run.source.samples > run.batch_size:
+            run.batch_size = run.at_once = run.source.samples
+            self._compile()
         plan, look = run.pace.next()
         count = run.steps_now(position, Pace.LOOK / self._call_seconds if look else 1.0)
-        factors = trainer._factors(position, count, run.steps_per_epoch)
+        place = self._place
+        data, count = run.source.take(trainer._order, place, count)
+        factors = trainer._factors(position, count, run.source.epoch_steps(run.batch_size))
         losses, weights = np.empty(count), np.empty(count)
         started = time.perf_counter()
         done = self.net._model.train(
-            run.state, trainer.optimizer, run.data, self._place, losses, plan,
-            draw=trainer.shuffle is True, factors=factors, weights=weights,
+            run.state, trainer.optimizer, data, place, losses, plan,
+            draw=trainer.shuffle is True and run.source.whole, factors=factors, weights=weights,
         )  # fmt: skip
         seconds = time.perf_counter() - started
         run.pace.took(plan.threads, count, seconds)
@@ -151,13 +164,13 @@ class Loop:
         self._account(losses, weights, seconds, factors)
         run.steps = max(1, min(10 * count, int(count * self._call_seconds / max(seconds, 1e-9))))
         if position.step:
-            self.display.update(position.epoch + 1, position.step * run.batch_size, position.mean_cost)
+            self.display.update(position.epoch + 1, run.source.done(position.step, run.batch_size), position.loss)
         return float(losses[-1])
 
     def _account(self, losses: np.ndarray, weights: np.ndarray, seconds: float, factors: np.ndarray | None) -> None:
         """Moves on by losses.size steps; an epoch that they complete enters the history. weights: how much the samples
         of each step count in all."""
-        position, run, per_epoch = self.position, self.run, self.run.steps_per_epoch
+        position, per_epoch = self.position, self.run.steps_per_epoch
         share = seconds / len(losses)
         start = 0
         while start < len(losses):
@@ -169,15 +182,19 @@ class Loop:
             position.seconds += share * len(part)
             position.cost = _added(position.cost, part)
             position.weight = _added(position.weight, weights[these])
+            position.factor = 1.0 if factors is None else float(factors[start - 1])
             if position.step == per_epoch:
-                record = {"loss": position.mean_cost, "seconds": position.seconds}
-                if self.trainer._shows_rate:
-                    factor = 1.0 if factors is None else float(factors[start - 1])
-                    record["learning_rate"] = self.trainer.learning_rate * factor
-                self.history.append(record)
-                position.end_epoch()
-                if run.free:
-                    position.judged = position.epoch
+                self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        position = self.position
+        record = {"loss": position.loss, "seconds": position.seconds}
+        if self.trainer._shows_rate:
+            record["learning_rate"] = self.trainer.learning_rate * position.factor
+        self.history.append(record)
+        position.end_epoch()
+        if self.run.free:
+            position.judged = position.epoch
 
     def _go_back(self, count: int, done: int) -> NoReturn:
         """Restores the last good state and raises DivergenceError."""
@@ -210,6 +227,7 @@ class Loop:
         trainer, run, position, model = self.trainer, self.run, self.position, self.net._model
         reached = model.theta.copy()
         changed = False
+        assert isinstance(run.source, Dense)
 
         def done(loss: float, seconds: float) -> bool:
             nonlocal changed
@@ -240,7 +258,7 @@ class Loop:
                 settings = trainer.optimizer
                 assert isinstance(settings, LBFGS)
                 layers, l2 = trainer._optimizers, trainer.regularization.l2
-                if lbfgs.iterate(self.net, run.data, settings, layers, l2, most, trainer.threads, done):
+                if lbfgs.iterate(self.net, run.source, settings, layers, l2, most, trainer.threads, done):
                     run.over, trainer._stopped = True, "no step of L-BFGS lowers the loss any more"
         except lbfgs.NotFinite:
             raise DivergenceError(
@@ -294,7 +312,7 @@ class Loop:
         if run.best is not None:
             self._keep_best(before | more)
 
-    def _validate(self, watched: Data) -> None:
+    def _validate(self, watched: Dense) -> None:
         self.history.amend(self.net._scores(watched, self.trainer.threads, self.run.metrics))
 
     def _judge(self, record: Mapping[str, float], more: Mapping[str, float]) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 from . import lbfgs, storage, watching
 from . import validation as check
 from .callbacks import Callbacks
-from .engine.epoch import Data
 from .engine.optimizers import LBFGS
 from .metrics import Score, choose
 from .network import Network
 from .run import Run
 from .schedules import Schedule
+from .sources import UNKNOWN, Batches, Dense, Source
+from .training_set import sets
 
 if TYPE_CHECKING:
     from .training import Trainer
@@ -35,15 +36,12 @@ def checked(
     metrics: Any = None,
     callbacks: Any = None,
     best: Any = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
 ) -> Run:
     """The run that these arguments of `Trainer.fit` ask for. Raises ValueError, TypeError or OSError."""
     position = trainer._position
-    watched = None if validation is None else _validation(trainer.net, validation)
-    if t is None:
-        raise TypeError("t is missing: give the targets of X")
-    data = trainer.net._data(X, t)
-    samples = len(data.X)
-    batch_size = _batch_size(trainer, samples)
+    source, watched = sets(trainer.net, X, t, validation, sample_weight, class_weight, trainer._order_seed)
     if epochs is None and trainer._target <= position.epoch:
         raise ValueError("epochs is None, but nothing is left to do: give the number of epochs")
     target = trainer._target if epochs is None else position.epoch + check.integer(epochs, "epochs", low=1)
@@ -64,17 +62,18 @@ def checked(
     columns = _columns(trainer, chosen, watched, called)
     if best is not None:
         storage.check_place(best)
-    orders = _orders(trainer, samples, target)
+    batch_size = _batch_size(trainer, source, target)
+    orders = _orders(trainer, source, target)
     at_once = min(trainer.batch_size, batch_size) if trainer.accumulate > 1 else batch_size
     run = Run(
-        data, batch_size, at_once, target, last_update, math.inf if max_seconds is None else max_seconds, orders,
+        source, batch_size, at_once, target, last_update, math.inf if max_seconds is None else max_seconds, orders,
         watched, chosen, validation_every, called,
-        free=watched is None and checkpoint is None and orders is None and best is None and not called.epochs
-        and trainer.schedule.watched is None and trainer.early_stopping is None,
+        free=source.whole and watched is None and checkpoint is None and orders is None and best is None
+        and not called.epochs and trainer.schedule.watched is None and trainer.early_stopping is None,
         checkpoint=checkpoint, checkpoint_every=every, checkpoint_epochs=epochs_apart,
         best=best, best_by=_best_by(trainer, columns),
     )  # fmt: skip
-    if position.step and (samples, run.fingerprint) != (len(trainer._order), trainer._fingerprint):
+    if position.step and (len(source), run.fingerprint) != (len(trainer._order), trainer._fingerprint):
         raise ValueError(
             f"X and t are not those that epoch {position.epoch + 1} began with, which is unfinished: "
             "finish it with the same data, or begin with a new Trainer"
@@ -86,7 +85,7 @@ def _or_no_limit(value: Any, name: str) -> int:
     return sys.maxsize if value is None else check.integer(value, name, low=1)
 
 
-def _metrics(net: Network, metrics: Any, watched: Data | None) -> dict[str, Score] | None:
+def _metrics(net: Network, metrics: Any, watched: Dense | None) -> dict[str, Score] | None:
     if metrics is None:
         return None
     if watched is None:
@@ -94,7 +93,7 @@ def _metrics(net: Network, metrics: Any, watched: Data | None) -> dict[str, Scor
     return choose(metrics, net._model.loss, net.sizes[-1])
 
 
-def _columns(trainer: "Trainer", chosen: Any, watched: Data | None, callbacks: Callbacks) -> list[str]:
+def _columns(trainer: "Trainer", chosen: Any, watched: Dense | None, callbacks: Callbacks) -> list[str]:
     """The columns of the history that this run fills, by itself. Raises ValueError if one is watched that will not be
     there; what callbacks put there is not known."""
     columns = ["loss", "seconds"]
@@ -115,7 +114,10 @@ def _best_by(trainer: "Trainer", columns: list[str]) -> tuple[str, str]:
     return ("validation_loss" if "validation_loss" in columns else "loss"), "min"
 
 
-def _batch_size(trainer: "Trainer", samples: int) -> int:
+def _batch_size(trainer: "Trainer", source: Source, target: int) -> int:
+    if isinstance(source, Batches):
+        return _first_batch_size(trainer, source, target)
+    samples = len(source)
     if isinstance(trainer.optimizer, LBFGS):
         lbfgs.minimizer()
         lbfgs.check_regularization(trainer.regularization)
@@ -134,10 +136,34 @@ def _batch_size(trainer: "Trainer", samples: int) -> int:
     return batch_size
 
 
-def _orders(trainer: "Trainer", samples: int, target: int) -> list[np.ndarray] | None:
+def _first_batch_size(trainer: "Trainer", source: Batches, target: int) -> int:
+    """Of the first mini-batch, which is drawn and checked."""
+    position, optimizer = trainer._position, trainer.optimizer
+    if trainer.accumulate > 1:
+        raise ValueError("accumulate takes mini-batches of one size together: give X and t, or larger mini-batches")
+    if optimizer.full_batch:
+        raise ValueError(f"{type(optimizer).__name__} needs all samples at once, not mini-batches: give X and t")
+    if source.once and target - position.epoch > 1:
+        raise ValueError(
+            f"the batches are an iterator, which ends with the first of {target - position.epoch} epochs: give a list, "
+            "an object to iterate over again, or the function that makes the iterator"
+        )
+    if not isinstance(trainer.shuffle, bool):
+        raise ValueError("shuffle holds orders of samples, but mini-batches come in their own: give X and t")
+    if trainer.schedule.counts_epochs and source.epoch_steps(1) == UNKNOWN:
+        raise ValueError(
+            f"{trainer.schedule!r} counts epochs, but how many mini-batches an iterator has is not known: give steps, "
+            "or an object that has a length"
+        )
+    source.ended(position.step)
+    return max(1, source.samples)
+
+
+def _orders(trainer: "Trainer", source: Source, target: int) -> list[np.ndarray] | None:
     """The order of each epoch where the user gave them."""
     if isinstance(trainer.shuffle, bool) or isinstance(trainer.optimizer, LBFGS):
         return None
+    samples = len(source)
     if len(trainer.shuffle) < target:
         raise ValueError(f"shuffle holds {len(trainer.shuffle)} orders for {target} epochs: give one for each")
     todo = range(trainer._position.epoch, target)
@@ -145,10 +171,3 @@ def _orders(trainer: "Trainer", samples: int, target: int) -> list[np.ndarray] |
         check.permutation(order, samples, f"shuffle[{k}]") if k in todo else order
         for k, order in enumerate(trainer.shuffle)
     ]
-
-
-def _validation(net: Network, validation: Any) -> Data:
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise TypeError(f"validation must be a pair (X, t), not {type(validation).__name__}")
-    X, t = validation
-    return net._data(X, t, names=("X of validation", "t of validation"))

@@ -1,7 +1,7 @@
 """One call of fit: what it works with, and where it stands."""
 
+import math
 import sys
-import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from .callbacks import Callbacks
-from .engine.epoch import Data, State
+from .engine.epoch import State
 from .engine.plan import Pace
 from .metrics import Score
+from .sources import Dense, Source
 
 Path = str | PathLike[str]
 
@@ -32,6 +33,8 @@ class Position:
     """how much those samples count in all,"""
     seconds: float = 0.0
     """and their time."""
+    factor: float = 1.0
+    """That of the learning rate in the last step."""
     judged: int = 0
     """Epochs that are closed: their scores are taken, callbacks called, and what follows from both is known."""
     schedule: dict[str, Any] = field(default_factory=dict)
@@ -42,8 +45,9 @@ class Position:
     """with the parameters of its best epoch, as theta."""
 
     @property
-    def mean_cost(self) -> float:
-        return self.cost / self.weight if self.weight else 0.0
+    def loss(self) -> float:
+        """The mean cost in the epoch at hand; NaN as long as no sample counts."""
+        return self.cost / self.weight if self.weight else math.nan
 
     def end_epoch(self) -> None:
         self.epoch, self.step, self.cost, self.weight, self.seconds = self.epoch + 1, 0, 0.0, 0.0, 0.0
@@ -53,7 +57,7 @@ class Position:
 class Run:
     """What one call of fit works with."""
 
-    data: Data
+    source: Source
     batch_size: int
     """Samples to an update,"""
     at_once: int
@@ -66,7 +70,7 @@ class Run:
     """and the time."""
     orders: list[np.ndarray] | None
     """The order of each epoch, where the user gave them."""
-    watched: Data | None
+    watched: Dense | None
     """The validation set,"""
     metrics: dict[str, Score] | None
     """its scores, where the user chose them,"""
@@ -100,7 +104,7 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-len(self.data.X) // self.batch_size)
+        return self.source.steps_per_epoch(self.batch_size)
 
     def steps_now(self, position: Position, share: float) -> int:
         """How many steps the next compiled call makes, which is to last a share of what a call may."""
@@ -117,7 +121,4 @@ class Run:
     @cached_property
     def fingerprint(self) -> int:
         """A checksum of the data: an epoch goes on only with the data that it began with."""
-        checksum = 0
-        for array in (self.data.X, self.data.labels, self.data.targets):
-            checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
-        return checksum
+        return self.source.fingerprint()

@@ -7,7 +7,7 @@ come one by one from an iterator (`Batches`).
 
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,10 @@ class Dense:
         weights = self.data.weights
         return weights if self.rows is None or weights is None else weights[self.rows]
 
+    @property
+    def has_weights(self) -> bool:
+        return self.data.weights is not None
+
     def weighted(self, weights: np.ndarray | None) -> "Dense":
         """The same with weights for all rows, whether it is about them or not."""
         return self._like(self.data._replace(weights=weights), self.rows)
@@ -82,6 +86,10 @@ class Dense:
 
     def steps_per_epoch(self, batch_size: int) -> int:
         return -(-len(self) // batch_size)
+
+    def epoch_steps(self, batch_size: int) -> int:
+        """The mini-batches of an epoch as a schedule counts them."""
+        return self.steps_per_epoch(batch_size)
 
     def done(self, step: int, batch_size: int) -> int:
         """How many samples the first `step` mini-batches of the epoch have."""
@@ -238,12 +246,21 @@ class Batches:
         return iter(made)
 
     @property
+    def has_weights(self) -> bool:
+        """Whether the mini-batch at hand has."""
+        return self._item is not None and self._item.weights is not None
+
+    @property
     def samples(self) -> int:
         """In the mini-batch at hand."""
         return 0 if self._item is None else len(self._item.X)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         return UNKNOWN
+
+    def epoch_steps(self, batch_size: int) -> int:
+        """What the object says that it holds, if it does; its end is found, not believed."""
+        return max(1, len(self._batches)) if isinstance(self._batches, Sized) else UNKNOWN
 
     def done(self, step: int, batch_size: int) -> int:
         """The samples of this pass that were taken."""

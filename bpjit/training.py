@@ -230,7 +230,7 @@ class Trainer:
         X: Any,
         t: Any = None,
         epochs: int | None = None,
-        validation: tuple[Any, Any] | None = None,
+        validation: Any = None,
         progress: bool | Progress = False,
         max_steps: int | None = None,
         checkpoint: Path | None = None,
@@ -241,14 +241,21 @@ class Trainer:
         max_seconds: float | None = None,
         checkpoint_epochs: int = 1,
         best: Path | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
     ) -> History:
         """Trains for `epochs` more epochs; goes on where the last fit ended.
 
-        X is (S, n_0); t holds labels (S,) or rows (S, n_L), as the loss takes them. An epoch that was left unfinished
-        is finished first, and counts; epochs=None does what the last fit left to do.
+        X is (S, n_0): an array, which may lie in a file (np.memmap), or a sparse matrix of SciPy's; t holds labels (S,)
+        or rows (S, n_L), as the loss takes them. Or X is an iterable of mini-batches (X, t) or (X, t, sample_weight),
+        or a function that returns one; then t is None, and a pass over them is an epoch. sample_weight: (S,), how much
+        each sample counts in the loss. class_weight: {label: weight}, or "balanced", for each sample of a class; both
+        multiply. An epoch that was left unfinished is finished first, and counts; epochs=None does what the last fit
+        left to do.
 
-        validation: (X, t) whose loss and accuracy are taken after every epoch; or only after every epoch whose number
-        is a multiple of validation_every, and the last one. metrics: in the place of the accuracy, as in
+        validation: (X, t) or (X, t, sample_weight), or the fraction of the samples that is held out, of each class
+        alike; its loss and accuracy are taken after every epoch, or only after every epoch whose number is a multiple
+        of validation_every, and the last one. metrics: in the place of the accuracy, as in
         `Network.evaluate`; their columns are "validation_" and the name. progress: True shows it: on a terminal, in a
         notebook, in a log. callbacks: a `Callback`, a function f(trainer, record) for the end of every epoch, or a
         list of these.
@@ -270,7 +277,7 @@ class Trainer:
         run = request.checked(
             self, X, t, epochs, validation, max_steps=max_steps, max_seconds=max_seconds, checkpoint=checkpoint,
             checkpoint_every=checkpoint_every, checkpoint_epochs=checkpoint_epochs, validation_every=validation_every,
-            metrics=metrics, callbacks=callbacks, best=best,
+            metrics=metrics, callbacks=callbacks, best=best, sample_weight=sample_weight, class_weight=class_weight,
         )  # fmt: skip
         display = reporter(progress)
         self._begin(run)
@@ -285,10 +292,9 @@ class Trainer:
     def _begin(self, run: Run) -> None:
         position = self._position
         if not position.step:
-            self._order = np.arange(len(run.data.X))
+            self._order = np.arange(len(run.source))
         if self.early_stopping is not None and self.early_stopping.ended(position.stopping):
             position.stopping, position.best = self.early_stopping.begin(), None
-        run.data = run.data._replace(order=self._order)
         run.state = self._kept_state(run)
         run.good = replace(position, updates=self._good_updates)
         self._run, self._stopped = run, None

@@ -40,7 +40,7 @@ FLOORS = [
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
     | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary", "regularization")}
-    | {"bpjit.request", "bpjit.loop", "bpjit.trainer_state"},
+    | {"bpjit.request", "bpjit.loop", "bpjit.trainer_state", "bpjit.training_set"},
     {"bpjit.datasets", "bpjit.plots"},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},

@@ -726,12 +726,10 @@ def test_checkpoints_that_are_unsound_though_their_checksum_is_right(path):
     storage.resume(path)
     changes = [(tensors, {}), ({}, configuration), (tensors | {"W9": np.ones(2)}, configuration)]
     changes += [({k: v for k, v in tensors.items() if k != name}, configuration) for name in tensors]
-    needed = configuration.keys() - {
-        "layers",
-        "optimizer_begun",
-        "regularization",
-        "accumulate",
-    }  # which files of the first version lack
+    lacking = (
+        "layers optimizer_begun regularization accumulate judged schedule schedule_state early_stopping stopped best"
+    )
+    needed = configuration.keys() - {*lacking.split(), "stopping_state"}  # what files of the first version lack
     changes += [(tensors, {k: v for k, v in configuration.items() if k != name}) for name in sorted(needed)]
     changes += [(tensors | {"W1": W}, configuration) for W in (np.ones((9, 9), np.float32), tensors["W1"] * np.nan)]
     for changed, its_configuration in changes:

@@ -49,6 +49,10 @@ class Wrapping(Schedule):
     def watched(self) -> str | None:
         return self.inner.watched
 
+    @property
+    def counts_epochs(self) -> bool:
+        return self.inner.counts_epochs
+
     def begin(self) -> State:
         return self.inner.begin()
 
@@ -81,6 +85,10 @@ class PerEpoch(Wrapping):
     def inner(self) -> Schedule:
         return self.of
 
+    @property
+    def counts_epochs(self) -> bool:
+        return True
+
     def values(self, steps: np.ndarray, steps_per_epoch: int, state: Mapping[str, Any]) -> np.ndarray:
         first, of_each = np.unique(steps // steps_per_epoch * steps_per_epoch, return_inverse=True)
         return self.of.values(first, steps_per_epoch, state)[of_each]
@@ -112,6 +120,10 @@ class WarmUp(Timed, Wrapping):
     @property
     def inner(self) -> Schedule:
         return self.then
+
+    @property
+    def counts_epochs(self) -> bool:
+        return self.epochs is not None or self.then.counts_epochs
 
     def values(self, steps: np.ndarray, steps_per_epoch: int, state: Mapping[str, Any]) -> np.ndarray:
         duration = self.duration(steps_per_epoch)

@@ -49,6 +49,11 @@ class Schedule:
         """The column of the history that drives it; None for one that is driven by time."""
         return None
 
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether its factors depend on how many steps an epoch has."""
+        return False
+
     def begin(self) -> State:
         """The state before the first epoch."""
         return {}
@@ -98,6 +103,10 @@ class Timed(Schedule):
             self._set(epochs=validation.real(self.epochs, "epochs", low=0, low_open=True))
         else:
             self._set(steps=validation.integer(self.steps, "steps", low=1))
+
+    @property
+    def counts_epochs(self) -> bool:
+        return self.epochs is not None
 
     def duration(self, steps_per_epoch: int) -> float:
         """In steps."""

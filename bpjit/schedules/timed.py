@@ -294,6 +294,10 @@ class Function(Schedule):
     function: Callable[[Any], float]
     unit: str = "steps"
 
+    @property
+    def counts_epochs(self) -> bool:
+        return self.unit == "epochs"
+
     def __post_init__(self) -> None:
         if not callable(self.function) or isinstance(self.function, type | Schedule):
             raise TypeError(f"function must be a function of the step, not {self.function!r}")
