@@ -21,10 +21,10 @@ SIZES = [70, 140, 20, 90, 10]
 X, t = runs.classes(900, 70, 10)
 
 
-def trained(threads, optimizer, dtype="float32", epochs=3):
+def trained(threads, optimizer, dtype="float32", epochs=3, validation=None, **options):
     net = bpjit.Network(SIZES, seed=0, dtype=dtype)
-    trainer = bpjit.Trainer(net, optimizer, batch_size=500, seed=0, threads=threads)  # 500 and 400
-    history = trainer.fit(X, t, epochs=epochs)
+    trainer = bpjit.Trainer(net, optimizer, batch_size=500, seed=0, threads=threads, **options)  # 500 and 400
+    history = trainer.fit(X, t, epochs=epochs, validation=validation)
     assert history.plan.threads == threads, (threads, history.plan)
     return runs.state_bits(trainer)
 
@@ -33,6 +33,13 @@ for dtype in ("float32", "float64") if sys.argv[1] == "both" else ("float32",):
     for optimizer in (bpjit.SGD(learning_rate=0.1), bpjit.Adam()):
         hashes = [trained(threads, optimizer, dtype) for threads in (1, 2, 3, 7)]
         assert len(set(hashes)) == 1, hashes
+
+# What is driven by results: their bits, too, are the same.
+plateau = bpjit.schedules.OnPlateau(patience=0, threshold=0.2, factor=0.5)
+stopping = bpjit.EarlyStopping("validation_loss", 2, min_delta=0.1)
+options = {"epochs": 12, "validation": (X[:300], t[:300]), "schedule": plateau, "early_stopping": stopping}
+hashes = [trained(threads, bpjit.SGD(learning_rate=0.1), **options) for threads in (1, 2)]
+assert len(set(hashes)) == 1, hashes
 
 # Who works: kernels of the run that write down the system's number of the thread which runs them.
 gettid = ctypes.CDLL(None).gettid
