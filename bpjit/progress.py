@@ -1,4 +1,4 @@
-"""The progress of a training run: a live bar on a terminal, a line an epoch in a log, or silence."""
+"""The progress of a training run: a live bar on a terminal or in a notebook, a line an epoch in a log, or silence."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from threading import Event, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -39,8 +40,9 @@ class Plan(Protocol):
 class Progress:
     """Receives the progress of a training run, and shows nothing; override what you want to show.
 
-    The order of calls is `start`, then for each epoch any number of `update` and one `epoch_end`, and
-    `finish` in the end, also after an error or Ctrl-C. `compiling` may surround any part before `finish`.
+    The order of calls is `start`, then for each epoch any number of `update` and one `epoch_end`, then `stopped` if
+    something ends the run before its last epoch, and `finish` in the end, also after an error or Ctrl-C. `compiling`
+    may surround any part before `finish`.
 
     >>> class Losses(Progress):
     ...     def epoch_end(self, epoch, record):
@@ -85,8 +87,8 @@ class Progress:
 def reporter(progress: bool | Progress) -> Progress:
     """The display for a `progress` argument: silent for False, one that suits standard error for True.
 
-    For True: on a terminal a live bar by rich, or one plain line if rich is not installed; elsewhere one
-    line an epoch. A `Progress` is returned as it is. Raises TypeError for anything else.
+    For True: on a terminal a live bar by rich, or one plain line if rich is not installed; in a notebook a bar below
+    the cell; elsewhere one line an epoch. A `Progress` is returned as it is. Raises TypeError for anything else.
 
     >>> type(reporter(False)).__name__
     'Progress'
@@ -94,7 +96,11 @@ def reporter(progress: bool | Progress) -> Progress:
     if isinstance(progress, Progress):
         return progress
     stream = sys.stderr
-    if not switch(progress, "progress") or stream is None:
+    if not switch(progress, "progress"):
+        return Progress()
+    if _in_notebook():
+        return _Notebook()
+    if stream is None:
         return Progress()
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
         return _Log(stream)
@@ -102,6 +108,12 @@ def reporter(progress: bool | Progress) -> Progress:
         return _Bar()
     except ModuleNotFoundError:
         return _Line(stream)
+
+
+def _in_notebook() -> bool:
+    """Whether this is a Jupyter kernel, which shows what it is sent as HTML, and no carriage returns."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
 
 
 @dataclass
@@ -187,6 +199,7 @@ class _Display(Progress):
         self._ticker: _Ticker | None = None
         self._next = 0.0
         self._lost = False
+        self._reason = ""
 
     def note(self, text: str) -> None:
         """Writes a line that stays."""
@@ -252,6 +265,9 @@ class _Display(Progress):
             self._meter.score = _score(record)
             self._refresh(self._meter)
 
+    def stopped(self, reason: str) -> None:
+        self._reason = reason
+
     def finish(self) -> None:
         self._stop_ticker()
         meter, self._meter = self._meter, None
@@ -259,6 +275,9 @@ class _Display(Progress):
             meter.ended = True
             self._try(lambda: self.draw(meter))
         self._try(self.close)
+        reason, self._reason = self._reason, ""
+        if reason:
+            self._try(lambda: self.note(f"stopped: {reason}"))
 
     def _refresh(self, meter: _Meter) -> None:
         if meter.now >= self._next and self._ticker is None:
@@ -378,6 +397,46 @@ class _Bar(_Display):
             self._live = self._rich.live.Live(console=self._console, auto_refresh=False, redirect_stdout=shared)
             self._live.start()
         self._live.update(what, refresh=True)
+
+
+class _Notebook(_Display):
+    """A bar below a notebook's cell, with the lines that stay above it; text where HTML is not shown."""
+
+    interval = 0.2  # each drawing is a message to a browser
+
+    def __init__(self) -> None:
+        super().__init__()
+        from IPython.display import display
+
+        self._lines: list[str] = []
+        self._bar = self._text = ""
+        # In the thread of the cell: what another one sends first may end up below another cell.
+        self._handle = display(self._bundle(), raw=True, display_id=True)
+
+    def note(self, text: str) -> None:
+        self._lines.append(text)
+        self._show()
+
+    def draw(self, meter: _Meter) -> None:
+        facts = "  ".join(meter.facts())
+        self._text = f"{meter.title()}  {facts}"
+        self._bar = (
+            f'<b>{meter.title()}</b> <progress value="{meter.fraction():.4f}" style="width: 14em; margin: 0 0.5em">'
+            f"</progress> {escape(facts)}"
+        )
+        self._show()
+
+    def draw_compiling(self, seconds: float) -> None:
+        self._bar = self._text = f"{_COMPILING} {seconds:.1f} s"
+        self._show()
+
+    def _show(self) -> None:
+        self._handle.update(self._bundle(), raw=True)
+
+    def _bundle(self) -> dict[str, str]:
+        lines = "".join(f"<div>{escape(line)}</div>" for line in self._lines)
+        html = f'<div style="font-variant-numeric: tabular-nums">{lines}<div>{self._bar}</div></div>'
+        return {"text/html": html, "text/plain": "\n".join([*self._lines, self._text]).strip()}
 
 
 def _fit(meter: _Meter, columns: int) -> tuple[int, list[str]]:

@@ -253,7 +253,7 @@ def test_max_steps():
     one = trainer()
     assert one.fit(X, t, epochs=3, max_steps=7).epochs == 1
     assert one.state()[1]["position"] | {"cost": 0, "seconds": 0} == {
-        "updates": 7, "epoch": 1, "step": 2, "cost": 0, "weight": 10, "seconds": 0
+        "updates": 7, "epoch": 1, "step": 2, "cost": 0, "weight": 10, "seconds": 0, "factor": 1
     }  # fmt: skip
     assert one.fit(X, t, max_steps=100).epochs == 3  # what the first fit left
     whole = trainer()
@@ -383,7 +383,7 @@ FIT_ERRORS = [
     ({"checkpoint": "no folder/run.ckpt"}, FileNotFoundError, "create it first"),
     ({"checkpoint": "."}, IsADirectoryError, "folder"),
     ({"progress": "yes"}, TypeError, "progress must be True or False"),
-    ({"validation": 0.2}, TypeError, "validation must be a pair"),
+    ({"validation": 1.0}, ValueError, "validation is 1"),
     ({"validation": np.zeros((2, 3))}, TypeError, "validation must be a pair"),
     ({"validation": (np.zeros((2, 4)), [0, 1])}, ValueError, "X of validation has 4 columns"),
     ({"validation": (np.zeros((2, 3)), [0, 2])}, ValueError, "t of validation holds 2"),
