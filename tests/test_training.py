@@ -383,7 +383,7 @@ FIT_ERRORS = [
     ({"checkpoint": "no folder/run.ckpt"}, FileNotFoundError, "create it first"),
     ({"checkpoint": "."}, IsADirectoryError, "folder"),
     ({"progress": "yes"}, TypeError, "progress must be True or False"),
-    ({"validation": 1.0}, ValueError, "validation is 1"),
+    ({"validation": 1.0}, ValueError, "validation must be greater than 0 and less than 1"),
     ({"validation": np.zeros((2, 3))}, TypeError, "validation must be a pair"),
     ({"validation": (np.zeros((2, 4)), [0, 1])}, ValueError, "X of validation has 4 columns"),
     ({"validation": (np.zeros((2, 3)), [0, 2])}, ValueError, "t of validation holds 2"),
