@@ -85,7 +85,7 @@ class Model(model.Model):
         state = super().state(*args, **kwargs)
         settings, weights, biases, rate = vars(state.groups).values()
         groups = Groups(*(self.margins.copy(array) for array in (settings, weights, biases)), rate)
-        names = ["good_theta", "good_moments", "coefficients"] + ["sums"] * (state.sums is not None)
+        names = "good_theta", "good_moments", "coefficients", "sums"
         return state._replace(groups=groups, **{name: self.margins.copy(getattr(state, name)) for name in names})
 
     def moments(self, count: int) -> np.ndarray:

@@ -36,7 +36,8 @@ KERNELS = (
     "share",  # 0: on one thread
     "layer_by_layer", "take_part", "forward_part", "output_part", "backward_part",  # 0: region (a) in pieces
     "chunk_by_chunk", "chunk", "combined", "partial_gradient", "combine",  # 0: region (b) in tasks
-    "store", "accumulate", "penalized_step", "penalize", "advance", "update_task", "limit",  # 0: no penalties; no limit
+    "store", "accumulate", "advance", "update_task",  # 0: the gradient is not kept
+    "finish_step", "penalize", "penalize_kept", "limit",  # 0: no penalties; no limit
 )  # fmt: skip
 """Addresses of the kernels that a run calls; 0 leaves a part out."""
 
@@ -66,7 +67,7 @@ JOB = np.dtype(
     + [
         (name, np.float64)
         for name in (
-            "clip_value", "clip_norm", "noise",
+            "clip_norm", "noise",
             "weight",  # of the mini-batch: the sum over its samples, or 1
             "penalty",  # its sum over all parameters
             "shrink",  # the factor that gives the gradient its greatest norm
@@ -88,11 +89,11 @@ Regularization = namedtuple(
 dropout, or None where no layer has one; the deviation of noise on the input; limits of the gradient (0: none)."""
 State = namedtuple(
     "State",
-    "theta moments good_theta good_moments groups coefficients regularization gradients sums",
-    defaults=(Regularization(), None, None),
+    "theta moments good_theta good_moments groups coefficients regularization sums gradients in_parts",
 )
 """What training changes, its last good copy, and the settings of the optimiser for each group of parameters; what
-regularises it; room for a gradient and for sums over it, where the update has to wait for all of it."""
+regularises it, with room for sums over each task; and for a gradient, where the update has to wait for all of it, and
+whether mini-batches are in several parts."""
 Data = namedtuple("Data", "X labels targets order y weights before", defaults=(None, 0))
 """Rows of X, their labels or targets (the other is empty), the order to take them in, where outputs go; how much each
 row counts (float64, None for alike), and how many samples of the epoch come before those of the order."""
@@ -337,8 +338,8 @@ def steps(address, like):
             job.epoch, job.step = job.epoch + 1, 0
         if job.step == 0 and job.shuffle != 0:
             call(job.shuffle, order, job.seed, job.epoch)
-        losses[n], weight_sums[n] = 0.0, begin_step(job)
-        for part in range(0, job.count, job.at_once):
+        losses[n], weight_sums[n], part = 0.0, begin_step(job), 0
+        while part < job.count:
             forward_and_back(jobs, theta, work, part)
             losses[n] += mean(jit.at(job.costs, np.float64, job.samples), job.weight)
             if losses[n] * 0.0 != 0.0 and (job.keep != 0 or job.gradient == 0):
@@ -351,8 +352,9 @@ def steps(address, like):
                 if part == 0:
                     begin_update(job, n, theta)
                 update(jobs, theta, work, part)
-        if job.penalized_step != 0:
-            call(job.penalized_step, jobs, theta, work)
+            part += job.at_once
+        if job.finish_step != 0:
+            call(job.finish_step, jobs, theta, work)
             losses[n] += job.penalty
         job.step += 1
     job.done = losses.size if job.gradient == 0 or (finite(theta) and finite(moments)) else -1

@@ -24,7 +24,7 @@ def gradient(layers, tasks, theta, moments, work, coefficients, apply, samples, 
     numbers = jit.scratch(TASK_NUMBERS, theta)
     for s in range(0, samples, CHUNK):
         sum_chunk(layers, tasks[k], theta, moments, work, numbers, s, min(s + CHUNK, samples), s > 0)
-    finish(layers, tasks[k], theta, moments, work, coefficients, apply, numbers, samples)
+    finish(layers, tasks, k, theta, moments, work, coefficients, apply, numbers, samples)
 
 
 @jit.kernel(
@@ -49,7 +49,7 @@ def combine(layers, tasks, theta, moments, work, partials, coefficients, apply, 
     numbers = partials[first]
     for chunk in range(1, chunks):
         add(partials[first + chunk], numbers)
-    finish(layers, tasks[k], theta, moments, work, coefficients, apply, numbers, samples)
+    finish(layers, tasks, k, theta, moments, work, coefficients, apply, numbers, samples)
 
 
 @jit.inline
@@ -82,20 +82,19 @@ def ask_for_rows(rows, theta, moments, layer, task, j):
 
 
 @jit.inline
-def finish(layers, task, theta, moments, work, coefficients, apply, numbers, samples):
-    """Hands over the gradient of a task's weights, and with the first task of a panel that of its biases, E9."""
+def finish(layers, tasks, k, theta, moments, work, coefficients, apply, numbers, samples):
+    """Hands over the gradient of task k's weights, and with the first task of a panel that of its biases, E9."""
+    task = tasks[k]
     layer = layers[task.l]
-    call(
-        apply,
-        theta,
-        moments,
-        layout.task_weights(layer, task),
-        layout.task_gradient(numbers, layer, task),
-        layout.of_group(coefficients, layer.weight_group),
-    )
+    dW = layout.task_gradient(numbers, layer, task)
+    if layer.penalize != 0:
+        call(layer.penalize, layers, task.l, k, layout.of_task(theta, layer, task), dW)
+    call(apply, theta, moments, layout.task_weights(layer, task), dW, layout.of_group(coefficients, layer.weight_group))
     if task.j == 0 and layer.has_bias:
         db = jit.shaped(numbers, 0, layer.panel)
         sum_samples(db, layout.task_rows(numbers, layer), layout.delta_rows(work, layer)[task.p], samples)
+        if layer.penalize != 0:
+            call(layer.penalize, layers, task.l, k, jit.shaped(theta, 0, 0), db)
         call(
             apply, theta, moments, layout.task_biases(layer, task), db, layout.of_group(coefficients, layer.bias_group)
         )

@@ -253,7 +253,7 @@ def records(dtype: np.dtype) -> types.Array:
     return types.Array(numba.from_dtype(dtype), 1, "C")
 
 
-def _operation(plain: Callable):
+def operation(plain: Callable):
     """The intrinsic that follows, or its plain twin where compiling is switched off."""
     return (lambda f: plain) if config.DISABLE_JIT else intrinsic
 
@@ -284,7 +284,7 @@ def _caller(result: types.Type):
     return call
 
 
-call = _operation(_call_plain)(_caller(types.void))
+call = operation(_call_plain)(_caller(types.void))
 """call(address, ...): calls a kernel. Integers travel as intp, floating-point numbers as float64."""
 
 
@@ -295,7 +295,7 @@ def _shaped_plain(flat, start, *shape):
     return flat.reshape(-1)[start : start + math.prod(shape)].reshape(shape)
 
 
-@_operation(_shaped_plain)
+@operation(_shaped_plain)
 def shaped(typingctx, flat, start, *shape):
     """The numbers flat[start:] as an array of `shape`, without a copy (and without the checks of `reshape`)."""
     of = types.Array(flat.dtype, len(shape), "C")
@@ -317,7 +317,7 @@ def _at_plain(address, of, *shape):
     return array.view(np.recarray) if dtype.names else array
 
 
-@_operation(_at_plain)
+@operation(_at_plain)
 def at(typingctx, address, of, *shape):
     """The memory at `address` as an array of `shape`; `of` is a dtype, or an array that has it."""
     result = types.Array(of.dtype, len(shape), "C")
@@ -330,7 +330,7 @@ def at(typingctx, address, of, *shape):
     return result(types.intp, of, types.StarArgTuple([types.intp] * len(shape))), codegen
 
 
-@_operation(lambda size, like: np.empty(size, like.dtype))
+@operation(lambda size, like: np.empty(size, like.dtype))
 def scratch(typingctx, size, like):
     """A small array on the stack, aligned for vectors; `size` is a literal, the dtype that of the array `like`."""
     if not isinstance(size, types.IntegerLiteral):
@@ -369,7 +369,7 @@ def _like_plain(x, value):
     return x.dtype.type(value)
 
 
-@_operation(_like_plain)
+@operation(_like_plain)
 def like(typingctx, x, value):
     """The constant `value` in the type of the number x: one float64 literal would widen a whole float32 loop."""
 

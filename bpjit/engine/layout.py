@@ -55,10 +55,13 @@ LAYER = np.dtype(
             "drop",  # address of dropout's kernel, or 0
             "key",  # of its random numbers in this mini-batch
             "before",  # samples of the mini-batch that come before those at hand
+            "penalize",  # address of the kernel that penalises and clips a gradient, or 0
+            "sums",  # where it puts its sums, SUMS for each task
         )
     ]
-    # setting: of the activation; rate: of dropout; the factors of the penalties; the greatest norm of a unit's weights
-    + [(name, np.float64) for name in ("setting", "rate", "l1", "l2", "max_norm")],
+    # setting: of the activation; rate: of dropout; the factors of the penalties; the greatest number of a gradient, and
+    # the greatest norm of a unit's weights (0: any)
+    + [(name, np.float64) for name in ("setting", "rate", "l1", "l2", "clip_value", "max_norm")],
     align=True,
 )
 

@@ -19,7 +19,7 @@ from .groups import Groups
 from .layout import TASK_NUMBERS, Layout, aligned
 from .optimizer import COEFFICIENTS, Optimizer
 from .optimizers import SGD
-from .penalties import SHARES
+from .penalties import SUMS
 from .plan import Plan
 
 UNREGULARIZED = Regularization()
@@ -58,10 +58,9 @@ class Model:
         good = (self.theta.copy(), moments.copy()) if keep else (self.theta[:0], moments[:0])
         groups = Groups.of(optimizer, layers or {}, len(self.activations))
         coefficients = np.zeros((len(groups.settings), COEFFICIENTS), self.dtype)
-        gradients = sums = None
-        if in_parts or _needs_gradient(regularization):
-            gradients, sums = self.moments(1), np.zeros((len(self.layout.tasks), SHARES))
-        return State(self.theta, moments, *good, groups, coefficients, regularization, gradients, sums)
+        gradients = self.moments(1) if in_parts or regularization.clip_norm else None
+        sums = np.zeros((len(self.layout.tasks), SUMS))
+        return State(self.theta, moments, *good, groups, coefficients, regularization, sums, gradients, in_parts)
 
     def moments(self, count: int) -> np.ndarray:
         """`count` arrays of zeros like theta."""
@@ -174,7 +173,7 @@ class Model:
         with workspace as network, jit.threads(plan.threads) as may_share:
             if state:
                 network = _grouped(network, state.groups)
-                _regularize(network, state.regularization)
+                _regularize(network, state)
             kernels = self._kernels(wanted, place.at_once, plan, may_share)
             chunks = len(network.tasks) * -(-place.at_once // CHUNK) if plan.in_chunks else 0
             partials = np.empty((chunks, TASK_NUMBERS), self.dtype)
@@ -249,31 +248,33 @@ def _grouped(network: Network, groups: Groups) -> Network:
     return network._replace(tasks=tasks, lowest=int(np.argmax(trained)))
 
 
-def _needs_gradient(regularization: Regularization) -> bool:
-    """Whether an update has to wait for the whole gradient."""
-    return not (
-        regularization.l1 is regularization.l2 is regularization.max_norm is None
-        and regularization.clip_value == regularization.clip_norm == 0
-    )
-
-
 def _dropped(state: State | None) -> tuple[int, ...]:
     """The layers with dropout."""
     rates = state.regularization.dropout if state else None
     return () if rates is None else tuple(int(l) for l in np.flatnonzero(rates))
 
 
-def _regularize(network: Network, regularization: Regularization) -> None:
+def _penalizes(given: Regularization) -> bool:
+    """Whether a step changes the gradient before the update."""
+    return given.l1 is not None or given.l2 is not None or given.clip_value > 0 or given.clip_norm > 0
+
+
+def _regularize(network: Network, state: State) -> None:
     """Writes into the records of the layers what kernels look for there."""
-    for field, numbers in (
-        ("l1", regularization.l1), ("l2", regularization.l2), ("max_norm", regularization.max_norm),
-        ("rate", regularization.dropout),
-    ):  # fmt: skip
-        network.layers[field] = 0.0 if numbers is None else numbers
+    given, layers = state.regularization, network.layers
+    layers.penalize = 0
+    if _penalizes(given):
+        for field, numbers in (("l1", given.l1), ("l2", given.l2)):
+            layers[field] = 0.0 if numbers is None else numbers
+        layers.clip_value, layers.sums = given.clip_value, _address(state.sums)
+        if not state.in_parts:
+            layers.penalize = penalties.penalize.address(state.theta.dtype)
+    layers.max_norm = 0.0 if given.max_norm is None else given.max_norm
+    layers.rate = 0.0 if given.dropout is None else given.dropout
 
 
 NAMES = list(epoch.JOB.names or ())
-STEP, DONE, ROWS, FIRST, CLIP = map(NAMES.index, ("step", "done", "X", "first", "clip_value"))
+STEP, DONE, ROWS, FIRST, CLIP = map(NAMES.index, ("step", "done", "X", "first", "clip_norm"))
 PREDICT = (
     ("gather", gather), ("forward", forward), ("scatter", scatter_outputs), ("piece", epoch.piece),
 )  # fmt: skip
@@ -305,14 +306,17 @@ def _regular(state: State, optimizer: Optimizer) -> tuple:
         wanted.append(("draw_keys", noise.draw_keys))
     if given.input_noise:
         wanted.append(("add_noise", noise.add_noise))
+    if _penalizes(given):
+        wanted.append(("penalize", penalties.penalize))
+        if state.in_parts:
+            wanted.append(("penalize_kept", penalties.penalize_kept))
     if state.gradients is not None:
-        wanted += [
-            ("apply", store), ("store", store), ("accumulate", accumulate), ("update_task", optimizer.update),
-            ("penalized_step", penalties.penalized_step), ("penalize", penalties.penalize),
-            ("advance", penalties.advance),
-        ]  # fmt: skip
+        wanted += [("apply", store), ("store", store), ("advance", penalties.advance)]
+        wanted += [("accumulate", accumulate), ("update_task", optimizer.update)]
     if given.max_norm is not None:
         wanted.append(("limit", penalties.limit))
+    if _penalizes(given) or state.gradients is not None or given.max_norm is not None:
+        wanted.append(("finish_step", penalties.finish_step))
     return tuple(wanted)
 
 
@@ -356,7 +360,7 @@ def _job(
     job = np.array(numbers, np.intp)
     if state:
         given = state.regularization
-        job[CLIP : CLIP + 3].view(np.float64)[:] = given.clip_value, given.clip_norm, given.input_noise
+        job[CLIP : CLIP + 2].view(np.float64)[:] = given.clip_norm, given.input_noise
     return job
 
 
@@ -371,9 +375,8 @@ def _of_state(state: State) -> tuple[int, ...]:
 
 def _of_gradients(state: State) -> tuple[int, ...]:
     """What region (b) writes, and where sums over it go."""
-    if state.gradients is None:
-        return _address(state.moments), len(state.moments), 0
-    return _address(state.gradients), 1, _address(state.sums)
+    kept = state.moments if state.gradients is None else state.gradients
+    return _address(kept), len(kept), _address(state.sums)
 
 
 def _places(network: Network) -> tuple[int, ...]:

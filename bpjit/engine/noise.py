@@ -5,11 +5,14 @@ places of sample and unit: there is no state to keep, and any number of threads,
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
 
-from . import jit, layout
+from . import jit, layout, tile
 from .elementwise import log
 from .jit import INDEX, NUMBER, like, matrix, vector
 from .layout import of_block
+from .tile import PANEL_MAX
 
 # Normal quantiles: Wichura (1988), Algorithm AS 241, PPND7, of 7 digits. Its branch for p < 1e-11 is not needed here.
 CENTRE = 5.9109374720e1, 1.5929113202e2, 5.0434271938e1, 3.3871327179
@@ -38,16 +41,34 @@ def mixed(x):
     return x ^ (x >> np.uint64(31))
 
 
-@jit.inline
-def random_bits(low, high, i, s):
+WORD = 0xFFFFFFFF
+
+
+def _random_bits_plain(key, i, s):
+    x = (int(i) * 0x9E3779B1 + int(s) ^ int(key)) & WORD
+    x = (x ^ x >> 16) * 0x7FEB352D & WORD
+    x = (x ^ x >> 15) + (int(key) >> 32) & WORD
+    x = x * 0x846CA68B & WORD
+    return np.uint32(x ^ x >> 16)
+
+
+@jit.operation(_random_bits_plain)
+def random_bits(typingctx, key, i, s):
     """32 random bits for unit i of sample s: Wellons' hash lowbias32 (2018) with half of the key before each of its
-    multiplications."""
-    x = np.uint32(np.uint32(i) * np.uint32(0x9E3779B1)) + np.uint32(s)
-    x = np.uint32(x) ^ low
-    x = np.uint32(np.uint32(x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D))
-    x = np.uint32(np.uint32(x ^ (x >> np.uint32(15))) + high)
-    x = np.uint32(x * np.uint32(0x846CA68B))
-    return np.uint32(x ^ (x >> np.uint32(16)))
+    multiplications. In LLVM's words: Numba would widen products of 32 bits to 64, and a vector holds half as many.
+    """
+
+    def codegen(context, builder, sig, args):
+        word = ir.IntType(32)
+        low, i, s = (builder.trunc(arg, word) for arg in args)
+        high = builder.trunc(builder.lshr(args[0], ir.Constant(args[0].type, 32)), word)
+        x = builder.xor(builder.add(builder.mul(i, word(0x9E3779B1)), s), low)
+        x = builder.mul(builder.xor(x, builder.lshr(x, word(16))), word(0x7FEB352D))
+        x = builder.add(builder.xor(x, builder.lshr(x, word(15))), high)
+        x = builder.mul(x, word(0x846CA68B))
+        return builder.xor(x, builder.lshr(x, word(16)))
+
+    return types.uint32(types.intp, types.intp, types.intp), codegen
 
 
 @jit.kernel(matrix, matrix, INDEX, INDEX, INDEX, NUMBER)
@@ -56,26 +77,30 @@ def drop(x, y, key, i_first, s_first, rate):
 
     Srivastava et al. (2014), Dropout, inverted: the expectation stays, and a network that answers needs no factor.
     """
-    low, high = np.uint32(key & 0xFFFFFFFF), np.uint32((key >> 32) & 0xFFFFFFFF)
     limit = np.uint32(rate * 4294967296.0)
     scale = like(x[0, 0], 1.0 / (1.0 - rate))
+    row = jit.scratch(PANEL_MAX, x)  # x and y may be the same array, which keeps a loop over both from being vectorised
     for i in range(x.shape[0]):
-        for q in range(x.shape[1]):
-            kept = random_bits(low, high, i_first + i, s_first + q) >= limit
-            y[i, q] = x[i, q] * scale if kept else like(scale, 0.0)
+        for q in range(tile.width(x)):
+            row[q] = x[i, q]
+        for q in range(tile.width(x)):
+            kept = random_bits(key, i_first + i, s_first + q) >= limit
+            row[q] = row[q] * scale if kept else like(scale, 0.0)
+        for q in range(tile.width(x)):
+            y[i, q] = row[q]
 
 
 @jit.kernel(jit.records(layout.LAYER), vector, NUMBER, INDEX, INDEX)
 def add_noise(layers, work, deviation, s_first, s_end):
     """x_j + deviation N, with N normal, for the blocks s_first .. s_end - 1."""
     layer = layers[0]
-    low, high = np.uint32(~layer.key & 0xFFFFFFFF), np.uint32((~layer.key >> 32) & 0xFFFFFFFF)  # dropout has the key
+    key = ~layer.key  # dropout has the other
     for s in range(s_first, s_end):
         x = of_block(layout.a(work, layer), s, 0, layer.units)
         c = like(x[0, 0], deviation)
         for j in range(x.shape[0]):
-            for q in range(x.shape[1]):
-                bits = random_bits(low, high, j, layer.before + s * layer.panel + q)
+            for q in range(tile.width(x)):
+                bits = random_bits(key, j, layer.before + s * layer.panel + q)
                 x[j, q] += c * normal(like(c, np.int32(bits >> np.uint32(8)) - 8388607.5) * like(c, 2.0**-24))
 
 

@@ -1,12 +1,14 @@
-"""Steps that need the whole gradient before a parameter moves: penalties, clipping, and a mini-batch in several parts.
+"""What keeps weights and gradients within bounds: penalties, clipping, and limits of norms.
 
-Region (b) keeps the gradient then, and three regions over the tasks follow:
+Penalties and clipping by value need one number at a time: `penalize` does them as soon as a task's gradient is there,
+and the update follows at once. Where the update needs the whole gradient first, for clipping by norm, or because a
+mini-batch is taken in several parts, region (b) keeps the gradient, and regions over the tasks follow:
 
-    penalize   g <- g + l1 sign(w) + l2 w for weights, clipped by value, and its share of |g|^2 and of the penalty;
-    advance    the update E10 with the gradient, clipped by norm;
-    limit      each unit's weights back to the greatest norm, once all tasks of its panel are done.
+    penalize_kept   only where there are parts: what `penalize` does, once they are summed;
+    advance         the update E10, with the gradient clipped by norm;
+    limit           each unit's weights back to the greatest norm, once all tasks of its panel are done.
 
-The shares are added in the order of the tasks, so that the number of threads changes no bit.
+Sums over tasks are added in their order, so that the number of threads changes no bit.
 """
 
 import math
@@ -16,63 +18,67 @@ import numpy as np
 from . import jit, layout
 from .epoch import JOBS, layers_of, run
 from .jit import INDEX, call, like, vector
-from .layout import TASK, TASK_NUMBERS
+from .layout import LAYER, TASK, TASK_NUMBERS
 from .optimizer import COEFFICIENTS, sign
 from .tile import PANEL_MAX
 
-SHARES = 2
-"""Of |g|^2 and of the penalty."""
+SUMS = 2
+"""Of a task's gradient the sum of squares, and of its weights the penalty."""
+
+
+@jit.kernel(jit.records(LAYER), INDEX, INDEX, vector, vector)
+def penalize(layers, l, k, w, g):
+    """g <- g + l1 sign(w) + l2 w, clipped by value: the gradient of task k with that of l1 |w| + l2 w^2 / 2.
+
+    w: the weights; of no size for biases, which have no penalty, and whose squares are added to those of the weights.
+    """
+    layer = layers[l]
+    sums = jit.at(layer.sums + k * 8 * SUMS, np.float64, SUMS)
+    l1, l2, most = like(g[0], layer.l1), like(g[0], layer.l2), like(g[0], layer.clip_value)
+    squares = distances = norm = like(g[0], 0.0)  # each a sum of at most TASK_NUMBERS: float32 will do
+    for q in range(w.size):
+        g[q] += l1 * sign(w[q]) + l2 * w[q]
+    for q in range(w.size):
+        distances += abs(w[q])
+        squares += w[q] * w[q]
+    if layer.clip_value > 0.0:
+        for q in range(g.size):
+            g[q] = most if g[q] > most else (-most if g[q] < -most else g[q])
+    for q in range(g.size):
+        norm += g[q] * g[q]
+    if w.size > 0:
+        sums[0], sums[1] = 0.0, layer.l1 * distances + 0.5 * layer.l2 * squares
+    sums[0] += norm
 
 
 @jit.kernel(JOBS, vector, vector)
-def penalized_step(jobs, theta, work):
-    """The update, once the gradient of the whole mini-batch is kept; sets job.penalty."""
+def finish_step(jobs, theta, work):
+    """What follows once region (b) is done; sets job.penalty."""
     job = jobs[0]
-    sums = jit.at(job.sums, np.float64, job.task_count, SHARES)
-    run(job.penalize, job.task_count, jobs, theta, work)
+    sums = jit.at(job.sums, np.float64, job.task_count, SUMS)
+    if job.penalize_kept != 0:
+        run(job.penalize_kept, job.task_count, jobs, theta, work)
     square, job.penalty = 0.0, 0.0
     for k in range(job.task_count):
         square += sums[k, 0]
         job.penalty += sums[k, 1]
-    norm = math.sqrt(square)
-    job.shrink = job.clip_norm / norm if 0.0 < job.clip_norm < norm else 1.0
-    run(job.advance, job.task_count, jobs, theta, work)
+    if job.advance != 0:
+        norm = math.sqrt(square)
+        job.shrink = job.clip_norm / norm if 0.0 < job.clip_norm < norm else 1.0
+        run(job.advance, job.task_count, jobs, theta, work)
     if job.limit != 0:
         run(job.limit, job.task_count, jobs, theta, work)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
-def penalize(jobs, theta, work, k):
-    """The gradient of task k with that of the penalties l1 |w| + l2 w^2 / 2 of its weights, clipped by value."""
+def penalize_kept(jobs, theta, work, k):
+    """`penalize` for task k of a gradient that is kept."""
     job = jobs[0]
-    task = jit.at(job.tasks, TASK, job.task_count)[k]
-    layer = layers_of(job)[task.l]
-    sums = jit.at(job.sums, np.float64, job.task_count, SHARES)
-    gradients = jit.at(job.gradients, theta, 1, theta.size)[0]
-    W, g = layout.rows_of_task(theta, layer, task), layout.rows_of_task(gradients, layer, task)
-    l1, l2 = like(theta[0], layer.l1), like(theta[0], layer.l2)
-    penalty = 0.0
-    for j in range(task.rows):
-        for q in range(layer.panel):
-            w = W[j, q]
-            g[j, q] += l1 * sign(w) + l2 * w
-            penalty += layer.l1 * abs(w) + 0.5 * layer.l2 * w * w
-    square = clip(layout.of_task(gradients, layer, task), job.clip_value)
+    layers, task = layers_of(job), jit.at(job.tasks, TASK, job.task_count)[k]
+    layer, g = layers[task.l], jit.at(job.gradients, theta, theta.size)
+    call(job.penalize, layers, task.l, k, layout.of_task(theta, layer, task), layout.of_task(g, layer, task))
     if task.j == 0 and layer.has_bias:
-        square += clip(layout.biases_of_task(gradients, layer, task), job.clip_value)
-    sums[k, 0], sums[k, 1] = square, penalty
-
-
-@jit.inline
-def clip(g, limit):
-    """Clips the numbers of g to -limit .. limit, if there is one; returns the sum of their squares."""
-    square = 0.0
-    most = like(g[0], limit)
-    for k in range(g.size):
-        if limit > 0.0:
-            g[k] = most if g[k] > most else (-most if g[k] < -most else g[k])
-        square += np.float64(g[k]) * np.float64(g[k])
-    return square
+        call(job.penalize, layers, task.l, k, jit.shaped(theta, 0, 0), layout.biases_of_task(g, layer, task))
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
@@ -81,7 +87,7 @@ def advance(jobs, theta, work, k):
     job = jobs[0]
     task = jit.at(job.tasks, TASK, job.task_count)[k]
     layer = layers_of(job)[task.l]
-    gradients = jit.at(job.gradients, theta, 1, theta.size)[0]
+    gradients = jit.at(job.gradients, theta, theta.size)
     moments = jit.at(job.moments, theta, job.moment_count, theta.size)
     coefficients = jit.at(job.coefficients, theta, job.group_count, COEFFICIENTS)
     numbers = jit.scratch(TASK_NUMBERS, theta)
