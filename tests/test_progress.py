@@ -5,6 +5,7 @@ import re
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from terminal import run_on_terminal, without_escapes
@@ -191,6 +192,93 @@ def test_an_interrupted_run_leaves_its_last_line_and_a_clean_terminal(stream):
     assert written(stream).endswith("\n")
     assert stream.getvalue().count(HIDE_CURSOR) == stream.getvalue().count(SHOW_CURSOR)
     assert sys.stderr is stream
+
+
+def test_what_stopped_the_run_stands_below_it(stream):
+    display = stream.display()
+    run(display, epochs=2)
+    display.stopped("loss has not improved")
+    display.finish()
+    assert last_line(stream) == "stopped: loss has not improved"
+    assert re.search(r"epoch 2/2 .* in \d\.\d s", written(stream))
+    assert stream.getvalue().count(HIDE_CURSOR) == stream.getvalue().count(SHOW_CURSOR)
+    run(display, epochs=2)
+    display.finish()
+    assert written(stream).count("stopped") == 1
+
+
+class Cell:
+    """What a notebook shows below a cell: IPython.display's part in it, and that of the shell."""
+
+    kernel = "a Jupyter kernel"
+
+    def __init__(self, monkeypatch):
+        self.shown, self.updates = [], 0
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: self))
+        monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=self.display))
+
+    def display(self, bundle, raw, display_id):
+        assert raw and display_id is True
+        place = len(self.shown)
+        self.shown.append(bundle)
+
+        def update(bundle, raw):
+            assert raw
+            self.shown[place] = bundle
+            self.updates += 1
+
+        return SimpleNamespace(update=update)
+
+
+def test_a_notebook_has_one_bar_that_changes(monkeypatch, capfd, short_compiling):
+    cell = Cell(monkeypatch)
+    display = reporter(True)
+    with display.compiling():
+        time.sleep(0.45)
+        assert "compiling the kernels" in cell.shown[0]["text/html"]
+    run(display)
+    assert cell.updates < 20
+    display.stopped("a < b")
+    display.finish()
+    (bundle,) = cell.shown
+    assert '<progress value="1.0000"' in bundle["text/html"] and "stopped: a &lt; b" in bundle["text/html"]
+    text = bundle["text/plain"].splitlines()
+    assert text[0].startswith("compiled the kernels for this CPU in 0.")
+    assert text[1:4] == ["64-32-10 network", "2 threads: a mini-batch is large enough", "stopped: a < b"]
+    assert re.search(r"^epoch 3/3  loss 0\.3333  val accuracy 0\.9625 .* in \d\.\d s$", text[4])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_shell_without_a_kernel_is_a_terminal(stream, monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace()))
+    display = stream.display()
+    run(display)
+    display.finish()
+    assert "epoch 3/3" in last_line(stream)
+
+
+NOTEBOOK = """
+import numpy as np
+import bpjit
+X, t = np.random.default_rng(0).normal(size=(2000, 4)).astype("float32"), np.arange(2000) % 3
+net = bpjit.Network([4, 8, 3], seed=0)
+history = net.fit(X, t, epochs=20, progress=True, threads=1, validation=(X, t))
+"""
+
+
+@pytest.mark.external
+@pytest.mark.filterwarnings("ignore")  # those of Jupyter's own packages
+def test_in_a_kernel_of_jupyter(tmp_path):
+    import nbclient
+    import nbformat
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK), nbformat.v4.new_code_cell("net")])
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(tmp_path))
+    (output,) = notebook.cells[0].outputs
+    assert output.output_type == "display_data"
+    assert '<progress value="1.0000"' in output.data["text/html"] and "\r" not in output.data["text/html"]
+    assert re.search(r"epoch 20/20  loss \d\.\d{4}  val accuracy \d\.\d{4} .* in \d+\.\d s$", output.data["text/plain"])
+    assert "<table" in notebook.cells[1].outputs[0].data["text/html"]
 
 
 def test_finish_may_be_called_again_and_without_a_start(stream):
