@@ -9,6 +9,7 @@ from .display import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
     from .engine.plan import Plan
 
@@ -17,11 +18,13 @@ _EPOCHS_SHOWN = 5
 
 
 class History(Mapping[str, list[float]]):
-    """Lists with one number an epoch: "loss", "seconds", and with a validation set "validation_loss" and, for a
-    classifier, "validation_accuracy". An epoch without one of them holds NaN there.
+    """Lists with one number an epoch: "loss", "seconds", with a validation set "validation_loss" and, for a classifier,
+    "validation_accuracy" or the metrics that were chosen, "learning_rate" if it is not always the same, and what
+    callbacks have put there. An epoch without one of them holds NaN there.
 
     loss: mean over the samples of the epoch, each as it was before the update of its mini-batch. seconds: spent
-    training, without compiling and validation. compile_seconds: spent compiling kernels. plan: threads, and why.
+    training, without compiling and validation. learning_rate: in the last step of the epoch. compile_seconds: spent
+    compiling kernels. plan: threads, and why.
 
     >>> history = History()
     >>> history.append({"loss": 0.5, "seconds": 0.1})
@@ -77,8 +80,26 @@ class History(Mapping[str, list[float]]):
             raise ValueError(f"the history does not have {epochs} epochs")
         return history
 
+    def to_frame(self) -> "DataFrame":
+        """The history as a pandas DataFrame: a column each, a row an epoch, whose number is the index "epoch".
+
+        Raises ImportError where pandas is not installed.
+
+        >>> print(History({"loss": [0.5, 0.25], "seconds": [0.1, 0.1]}).to_frame())
+               loss  seconds
+        epoch
+        1      0.50      0.1
+        2      0.25      0.1
+        """
+        try:
+            from pandas import DataFrame, RangeIndex
+        except ModuleNotFoundError as error:
+            raise ImportError("to_frame needs pandas: pip install 'bpjit[pandas]'") from error
+        return DataFrame(self._columns, index=RangeIndex(1, self.epochs + 1, name="epoch"), dtype="float64")
+
     def plot(self, path: str | PathLike[str] | None = None) -> "Figure":
-        """The losses and scores over the epochs as a matplotlib figure, saved to path if given (extra `plot`)."""
+        """The losses, scores and learning rates over the epochs as a matplotlib figure, saved to path if given (extra
+        `plot`)."""
         from .plots import plot
 
         return plot(self, path)

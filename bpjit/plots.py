@@ -1,11 +1,13 @@
 """Plots of a training run and of a network, drawn by matplotlib without a screen and without its global state."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, isqrt
+from math import isfinite, isnan, isqrt
 from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .metrics import direction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,31 +36,35 @@ _LOG_RATIO = 20  # a loss that falls further than this hides its end on a linear
 
 
 def plot(history: Mapping[str, Sequence[float]], path: str | PathLike[str] | None = None) -> "Figure":
-    """The losses of `history` over the epochs and, on a second panel, its validation scores.
+    """The losses of `history` over the epochs and, on panels of their own, its scores and learning rates.
 
     `history` is what `fit` returns: `loss`, and if there was a validation set `validation_loss` and scores
-    such as `validation_accuracy`, one number an epoch. The figure is saved if `path` is given, as the kind
-    of file that its suffix names: `.png`, `.svg`, `.pdf`. Raises ImportError if matplotlib is not installed,
-    ValueError for a suffix that it does not write or a history without an epoch.
+    such as `validation_accuracy`, one number an epoch; an epoch with NaN is left out. Scores of which the greatest is
+    the best share a panel, and so do all others. The figure is saved if `path` is given, as the kind of file that its
+    suffix names: `.png`, `.svg`, `.pdf`. Raises ImportError if matplotlib is not installed, ValueError for a suffix
+    that it does not write or a history without an epoch.
 
     >>> figure = plot({"loss": [2.3, 0.7, 0.4], "validation_accuracy": [0.4, 0.8, 0.9]})
     >>> [axes.get_ylabel() for axes in figure.axes]
     ['loss', 'validation accuracy']
     """
-    losses = {name: values for name, values in history.items() if name in ("loss", "validation_loss") and values}
-    scores = {
-        name: values
-        for name, values in history.items()
-        if name.startswith("validation_") and name not in losses and values
-    }
+    measured = {name: values for name, values in history.items() if any(not isnan(value) for value in values)}
+    losses = {name: values for name, values in measured.items() if name in ("loss", "validation_loss")}
     if "loss" not in losses:
         raise ValueError("history has no epoch to plot yet: train first")
+    scores = {name: values for name, values in measured.items() if name not in (*losses, "seconds", "learning_rate")}
+    rising = {name: values for name, values in scores.items() if direction(name) == "max"}
+    others = {name: values for name, values in scores.items() if name not in rising}
+    rates = measured.get("learning_rate", ())
 
-    panels = 1 + bool(scores)
-    figure, axes = _panels(panels)
-    _draw_losses(axes[0], losses)
-    if scores:
-        _draw_scores(axes[1], scores)
+    figure, axes = _panels(1 + bool(rising) + bool(others) + bool(rates))
+    panels = iter(axes)
+    _draw_losses(next(panels), losses)
+    for group in (rising, others):
+        if group:
+            _draw_scores(next(panels), group)
+    if rates:
+        _draw_rates(next(panels), rates)
     if path is not None:
         figure.savefig(path)
     return figure
@@ -160,17 +166,29 @@ def _draw_losses(axes: "Axes", losses: Mapping[str, Sequence[float]]) -> None:
 def _draw_scores(axes: "Axes", scores: Mapping[str, Sequence[float]]) -> None:
     for number, (name, values) in enumerate(scores.items()):
         _draw(axes, values, name.replace("_", " "), _VALIDATION if number == 0 else f"C{number}")
-    name = "validation accuracy" if list(scores) == ["validation_accuracy"] else "validation score"
+    validated = all(name.startswith("validation_") for name in scores)
+    name = next(iter(scores)).replace("_", " ") if len(scores) == 1 else "validation score" if validated else "score"
     _finish(axes, name)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
+
+
+def _draw_rates(axes: "Axes", rates: Sequence[float]) -> None:
+    _draw(axes, rates, "learning rate", _TRAIN)
+    positive = [rate for rate in rates if rate > 0]
+    if positive and _LOG_RATIO * min(positive) < max(positive):
+        axes.set_yscale("log")
+    _finish(axes, "learning rate")
+    axes.legend(loc="best", frameon=False)
 
 
 def _draw(axes: "Axes", values: Sequence[float], label: str, colour: str) -> None:
-    epochs = range(1, len(values) + 1)
-    # A line through a single point would not be seen.
-    marker = "o" if len(values) == 1 else None
+    points = {epoch: value for epoch, value in enumerate(values, start=1) if not isnan(value)}
+    marker = None
+    if len(points) < len(values) or len(values) == 1:  # a line through a single point would not be seen
+        marker = "o"
     axes.set_xlabel("epoch")
-    axes.plot(epochs, values, label=f"{label}, last {values[-1]:.4g}", color=colour, marker=marker)
+    last = next(reversed(points.values()))
+    axes.plot(list(points), list(points.values()), label=f"{label}, last {last:.4g}", color=colour, marker=marker)
 
 
 def _finish(axes: "Axes", name: str) -> None:

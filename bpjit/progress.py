@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from math import isnan
 from threading import Event, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -262,7 +263,7 @@ class _Display(Progress):
         if self._meter is not None:
             self._meter.advance(epoch, self._meter.samples)
             self._meter.loss = record.get("loss", self._meter.loss)
-            self._meter.score = _score(record)
+            self._meter.score = _score(record) or self._meter.score
             self._refresh(self._meter)
 
     def stopped(self, reason: str) -> None:
@@ -450,8 +451,9 @@ def _fit(meter: _Meter, columns: int) -> tuple[int, list[str]]:
 
 
 def _score(record: Mapping[str, float]) -> str:
-    """The validation score of an epoch; the validation loss where there is no score."""
-    names = [name for name in record if name.startswith("validation_")]
+    """The first validation score of an epoch; the validation loss where there is no score, nothing where there is none
+    of this epoch."""
+    names = [name for name in record if name.startswith("validation_") and not isnan(record[name])]
     names.sort(key=lambda name: name == "validation_loss")
     return f"val {names[0].removeprefix('validation_')} {record[names[0]]:.4f}" if names else ""
 

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import sys
 
 import pytest
 
@@ -89,6 +90,26 @@ def test_it_does_not_share_its_lists_with_what_it_was_made_of():
     history = History(columns)
     history.append({"loss": 0.5})
     assert columns == {"loss": [1.0]}
+
+
+def test_it_as_a_data_frame(history, monkeypatch):
+    history.amend({"validation_loss": 0.75})
+    frame = history.to_frame()
+    assert list(frame.columns) == ["loss", "seconds", "validation_loss"]
+    assert (frame.index.name, list(frame.index)) == ("epoch", [1, 2])
+    assert frame.loc[2].to_dict() == history.record(1)
+    assert math.isnan(frame["validation_loss"][1])
+    assert set(frame.dtypes.astype(str)) == {"float64"}
+    assert History().to_frame().empty
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"pip install 'bpjit\[pandas\]'"):
+        history.to_frame()
+
+
+def test_a_column_in_every_epoch(history):
+    history.fill("learning_rate", 0.1)
+    history.fill("loss", 9.0)
+    assert (history["learning_rate"], history["loss"]) == ([0.1, 0.1], [0.5, 0.25])
 
 
 def test_it_pickles(history):

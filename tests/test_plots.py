@@ -47,7 +47,32 @@ def test_a_loss_that_falls_far_gets_a_logarithmic_axis():
 def test_epochs_without_a_validation_loss_are_left_out():
     axes = plot({"loss": [2.0, 0.5, 0.05], "validation_loss": [math.nan, 0.6, 0.2]}).axes[0]
     assert axes.get_yscale() == "log"
-    assert list(axes.lines[1].get_ydata())[1:] == [0.6, 0.2]
+    assert lines(axes)["validation, last 0.2"] == ([2, 3], [0.6, 0.2])
+    line = axes.lines[1]
+    assert line.get_marker() == "o"  # alone between others it would not be seen
+
+
+def test_epochs_between_those_that_were_validated_are_bridged():
+    nan = math.nan
+    history = {"loss": [2.0, 0.5, 0.4, 0.3], "validation_accuracy": [nan, 0.8, nan, 0.9], "validation_f1": [nan] * 4}
+    losses, scores = plot(history).axes
+    assert lines(scores) == {"validation accuracy, last 0.9": ([2, 4], [0.8, 0.9])}
+    assert scores.lines[0].get_marker() == "o" and losses.lines[0].get_marker() == "None"
+
+
+def test_scores_of_different_kinds_and_rates_have_panels_of_their_own():
+    history = HISTORY | {"validation_r2": [0.1, 0.2, 0.3], "validation_mae": [9.0, 8.0, 7.0], "profit": [1.0, 2.0, 1.0]}
+    history |= {"learning_rate": [0.1, 0.05, 0.001]}
+    losses, rising, falling, rates = plot(history).axes
+    assert [axes.get_ylabel() for axes in (rising, falling, rates)] == ["validation score", "score", "learning rate"]
+    assert len(lines(losses)) == len(lines(rising)) == len(lines(falling)) == 2
+    assert lines(rates) == {"learning rate, last 0.001": ([1, 2, 3], [0.1, 0.05, 0.001])}
+    assert rates.get_yscale() == "log"
+    assert plot({"loss": [1.0, 0.9], "learning_rate": [0.1, 0.0]}).axes[1].get_yscale() == "linear"
+
+
+def test_a_loss_that_is_infinite():
+    assert list(lines(plot({"loss": [math.inf, 0.5, 0.25]}).axes[0])) == ["training, last 0.25"]
 
 
 def test_a_single_epoch_can_be_seen():

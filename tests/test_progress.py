@@ -130,6 +130,15 @@ def test_only_the_validation_loss_is_shown_where_there_is_no_score(stream):
     assert "val loss 0.7500" in last_line(stream)
 
 
+def test_an_epoch_that_was_not_validated_leaves_the_last_score(stream):
+    display = stream.display()
+    display.start(2, 1000, 32)
+    display.epoch_end(1, {"loss": 1.0, "validation_loss": 0.75})
+    display.epoch_end(2, {"loss": 0.5, "validation_loss": float("nan")})
+    display.finish()
+    assert "loss 0.5000" in last_line(stream) and "val loss 0.7500" in last_line(stream)
+
+
 @pytest.fixture
 def short_compiling(monkeypatch):
     """A compilation of 0.2 s is news: nobody waits for the real threshold."""
