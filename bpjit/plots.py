@@ -24,6 +24,7 @@ __all__ = ["plot", "plot_diagnosis", "plot_schedules", "plot_sweep", "plot_weigh
 # Blue and orange stay apart for every kind of colour blindness (Okabe and Ito, "Color Universal Design").
 _TRAIN = "#0072B2"
 _VALIDATION = "#D55E00"
+_OTHERS = (_VALIDATION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _PALE = "#B8D6E8"
 _SIGNED = "RdBu_r"
 """Red above 0, blue below, white at 0: told apart by all but those who see no colour."""
@@ -165,7 +166,7 @@ def _draw_losses(axes: "Axes", losses: Mapping[str, Sequence[float]]) -> None:
 
 def _draw_scores(axes: "Axes", scores: Mapping[str, Sequence[float]]) -> None:
     for number, (name, values) in enumerate(scores.items()):
-        _draw(axes, values, name.replace("_", " "), _VALIDATION if number == 0 else f"C{number}")
+        _draw(axes, values, name.replace("_", " "), _OTHERS[number % len(_OTHERS)])
     validated = all(name.startswith("validation_") for name in scores)
     name = next(iter(scores)).replace("_", " ") if len(scores) == 1 else "validation score" if validated else "score"
     _finish(axes, name)
@@ -174,8 +175,7 @@ def _draw_scores(axes: "Axes", scores: Mapping[str, Sequence[float]]) -> None:
 
 def _draw_rates(axes: "Axes", rates: Sequence[float]) -> None:
     _draw(axes, rates, "learning rate", _TRAIN)
-    positive = [rate for rate in rates if rate > 0]
-    if positive and _LOG_RATIO * min(positive) < max(positive):
+    if 0 < _LOG_RATIO * float(np.nanmedian(rates)) < float(np.nanmax(rates)):  # most of the run would lie at 0
         axes.set_yscale("log")
     _finish(axes, "learning rate")
     axes.legend(loc="best", frameon=False)

@@ -62,11 +62,11 @@ def test_epochs_between_those_that_were_validated_are_bridged():
 
 def test_scores_of_different_kinds_and_rates_have_panels_of_their_own():
     history = HISTORY | {"validation_r2": [0.1, 0.2, 0.3], "validation_mae": [9.0, 8.0, 7.0], "profit": [1.0, 2.0, 1.0]}
-    history |= {"learning_rate": [0.1, 0.05, 0.001]}
+    history |= {"learning_rate": [0.1, 0.001, 0.0001]}
     losses, rising, falling, rates = plot(history).axes
     assert [axes.get_ylabel() for axes in (rising, falling, rates)] == ["validation score", "score", "learning rate"]
     assert len(lines(losses)) == len(lines(rising)) == len(lines(falling)) == 2
-    assert lines(rates) == {"learning rate, last 0.001": ([1, 2, 3], [0.1, 0.05, 0.001])}
+    assert lines(rates) == {"learning rate, last 0.0001": ([1, 2, 3], [0.1, 0.001, 0.0001])}
     assert rates.get_yscale() == "log"
     assert plot({"loss": [1.0, 0.9], "learning_rate": [0.1, 0.0]}).axes[1].get_yscale() == "linear"
 
