@@ -18,7 +18,7 @@ BLOCK = re.compile(r"(?<!-->\n)^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL
             2,
             "\nGradients of Network(64-99-10, bell, softmax, cross_entropy(label_smoothing=0.1), float32)\n",
         ),
-        ("docs/training.md", 9, "\nmax_steps mini-batches are done\n"),
+        ("docs/training.md", 8, "\nmax_steps mini-batches are done\n"),
         ("docs/own.md", 9, "Gradients of Network(64-32-10, swish, softmax, cross_entropy, float32)\n"),
     ],
 )
