@@ -64,7 +64,8 @@ class Progress:
     ) -> None:
         """A run up to epoch number `epochs` begins, each over `samples` in mini-batches of `batch_size`.
 
-        `done` epochs lie behind it already, and `samples_done` samples of the next one.
+        `done` epochs lie behind it already, and `samples_done` samples of the next one. `samples` is 0 where nobody
+        knows how many there are.
         """
 
     @contextmanager
@@ -131,6 +132,7 @@ class _Meter:
     ended: bool = False
 
     def __post_init__(self) -> None:
+        self.unknown = not self.samples
         self.first = (self.now, self.position)
         self.recent = deque([self.first])
 
@@ -142,6 +144,17 @@ class _Meter:
         while self.now - self.recent[0][0] > _WINDOW and len(self.recent) > 1:
             self.recent.popleft()
 
+    def end_epoch(self, epoch: int) -> None:
+        if not self.unknown:
+            self.advance(epoch, self.samples)
+            return
+        done = self.position - (self.epoch - 1) * self.samples  # the epoch has shown how many samples there are
+        behind = epoch * done - self.position
+        self.samples, self.position = done, epoch * done
+        self.first = (self.first[0], self.first[1] + behind)
+        self.recent = deque((time, position + behind) for time, position in self.recent)
+        self.advance(epoch, done)
+
     def leave_out(self, seconds: float) -> None:
         """Takes time that was not training out of every rate."""
         self.now += seconds
@@ -149,7 +162,7 @@ class _Meter:
         self.recent = deque((time + seconds, position) for time, position in self.recent)
 
     def fraction(self) -> float:
-        return min(self.position / max(self.epochs * self.samples, 1), 1.0)
+        return min(self.position / (self.epochs * self.samples), 1.0) if self.samples else 0.0
 
     def title(self) -> str:
         return f"epoch {self.epoch}/{self.epochs}"
@@ -164,7 +177,7 @@ class _Meter:
         facts += [f"{_short(rate)} samples/s"] if rate > 0 else []
         if self.ended:
             facts.append(f"in {seconds:.1f} s" if seconds < 60 else f"in {_clock(seconds)}")
-        elif rate > 0:
+        elif rate > 0 and self.samples:
             facts.append(f"{_clock((self.epochs * self.samples - self.position) / rate)} left")
         return facts
 
@@ -261,7 +274,7 @@ class _Display(Progress):
 
     def epoch_end(self, epoch: int, record: Mapping[str, float]) -> None:
         if self._meter is not None:
-            self._meter.advance(epoch, self._meter.samples)
+            self._meter.end_epoch(epoch)
             self._meter.loss = record.get("loss", self._meter.loss)
             self._meter.score = _score(record) or self._meter.score
             self._refresh(self._meter)

@@ -414,3 +414,22 @@ def test_on_a_real_terminal(tmp_path):
     assert raw.count(HIDE_CURSOR) == raw.count(SHOW_CURSOR) == 1
     assert (tmp_path / "out").read_text() == "printed in between\n" * 2
     assert "printed" not in text
+
+
+def test_the_first_epoch_shows_how_many_samples_there_are(stream):
+    display = stream.display()
+    display.start(11, 0, 32, done=1)
+    time.sleep(0.05)
+    display.update(2, 3000, 1.0)
+    assert "left" not in written(stream)
+    time.sleep(0.15)
+    display.update(2, 5000, 1.0)
+    display.epoch_end(2, {"loss": 1.0})
+    time.sleep(0.6)  # a line of a log waits
+    display.update(3, 4000, 1.0)
+    display.epoch_end(3, {"loss": 1.0})
+    rate, left = re.search(r"epoch 3/11.* ([\d.]+)k samples/s  0:(\d\d) left", last_line(stream)).groups()
+    # 9000 samples in a little over 0.8 s, and 8 epochs of 4000 left. The machine may have slept longer, not shorter.
+    assert 1 < float(rate) < 11.3
+    assert int(left) >= 2
+    display.finish()
