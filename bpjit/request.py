@@ -141,7 +141,7 @@ def _first_batch_size(trainer: "Trainer", source: Batches, target: int) -> int:
     position, optimizer = trainer._position, trainer.optimizer
     if trainer.accumulate > 1:
         raise ValueError("accumulate takes mini-batches of one size together: give X and t, or larger mini-batches")
-    if optimizer.full_batch:
+    if optimizer.full_batch or isinstance(optimizer, LBFGS):
         raise ValueError(f"{type(optimizer).__name__} needs all samples at once, not mini-batches: give X and t")
     if source.once and target - position.epoch > 1:
         raise ValueError(

@@ -52,8 +52,6 @@ def is_mapped(X: Any) -> bool:
     False
     """
     while isinstance(X, np.ndarray | memoryview):
-        if isinstance(X, np.memmap):
-            return True
         X = X.base if isinstance(X, np.ndarray) else X.obj
     return isinstance(X, mmap)
 
