@@ -19,6 +19,7 @@ BLOCK = re.compile(r"(?<!-->\n)^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL
             "\nGradients of Network(64-99-10, bell, softmax, cross_entropy(label_smoothing=0.1), float32)\n",
         ),
         ("docs/training.md", 8, "\nmax_steps mini-batches are done\n"),
+        ("docs/data.md", 5, "3 epochs of mini-batches\n"),
         ("docs/own.md", 9, "Gradients of Network(64-32-10, swish, softmax, cross_entropy, float32)\n"),
     ],
 )
