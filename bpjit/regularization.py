@@ -34,12 +34,13 @@ class Regularization:
     def checked(self, layers: int) -> "Regularization":
         """The same with a dict of layers in the place of each number for all, for a network of so many layers."""
         below_output = range(1, layers)
-        if layers == 1 and not isinstance(self.dropout, Mapping) and self.dropout:
+        rates = _of_layers(self.dropout, "dropout", below_output, layers, _rate, range(layers))
+        if layers == 1 and not rates and not isinstance(self.dropout, Mapping) and self.dropout:
             raise ValueError("dropout needs hidden layers, of which there are none: give {0: rate} for the input's")
         return Regularization(
             _of_layers(self.l1, "l1", range(1, layers + 1), layers, _not_negative),
             _of_layers(self.l2, "l2", range(1, layers + 1), layers, _not_negative),
-            _of_layers(self.dropout, "dropout", below_output, layers, _rate, range(layers)),
+            rates,
             _not_negative(self.input_noise, "input_noise"),
             _of_layers(self.max_norm, "max_norm", range(1, layers + 1), layers, _positive),
             None if self.clip_value is None else _positive(self.clip_value, "clip_value"),
