@@ -269,6 +269,48 @@ MUTANTS = [
     *of("batch.py", "for j in range(whole, layer.units):", dropped_last="for j in range(whole, layer.units - 1):"),
     *of("batch.py", "t[s, i, q] = targets[row, i]", transposed="t[s, i, q] = targets[row, layer.units - 1 - i]"),
     *of("layout.py", "for p in range(layers[l].panels)", dropped_last="for p in range(max(1, layers[l].panels - 1))"),
+    # what regularises
+    *of("backward.py", "drop(layer, delta_s, delta_s, j_first, s)", left_out="pass"),
+    *of(
+        "forward.py",
+        "drop(layer, a_s, of_block(layout.out(work, layer), s, i_first, i_end), i_first, s)",
+        left_out="pass",
+    ),
+    *of("forward.py", "layer.before + s * layer.panel, layer.rate", first_part_again="s * layer.panel, layer.rate"),
+    *of(
+        "gradient.py",
+        "a, delta = layout.out(work, layers[task.l - 1]),",
+        undropped="a, delta = layout.a(work, layers[task.l - 1]),",
+    ),
+    *of("noise.py", "1.0 / (1.0 - rate)", not_scaled="1.0"),
+    *of("noise.py", "mixed(state + np.uint64(l))", layers_alike="mixed(state)"),
+    *of("noise.py", "mixed(mixed(np.uint64(seed)) + np.uint64(epoch))", epochs_alike="mixed(mixed(np.uint64(seed)))"),
+    *of("noise.py", "+ np.uint64(step))", steps_alike=")"),
+    *of("noise.py", "x[j, q] += c *", sign="x[j, q] -= c *"),
+    *of(
+        "noise.py",
+        "layer.before + s * layer.panel + q)\n                x[",
+        first_part_again="s * layer.panel + q)\n                x[",
+    ),
+    *of("epoch.py", "if job.add_noise != 0:", left_out="if False:"),
+    *of("epoch.py", "job.apply = job.store if part == 0 else job.accumulate", last_part="job.apply = job.store"),
+    *of("epoch.py", "losses[n] += job.penalty", zeroed="pass", sign="losses[n] -= job.penalty"),
+    *of("batch.py", "factors[q] = weight * share", not_shared="factors[q] = weight"),
+    *of("batch.py", "C[q] *= weight", left_out="pass"),
+    *of(
+        "penalties.py",
+        "g[j, q] += l1 * sign(w) + l2 * w",
+        zeroed="pass",
+        sign="g[j, q] -= l1 * sign(w) + l2 * w",
+        without_l1="g[j, q] += l2 * w",
+        without_l2="g[j, q] += l1 * sign(w)",
+    ),
+    *of("penalties.py", "+ 0.5 * layer.l2 * w * w", twice="+ layer.l2 * w * w"),
+    *of("penalties.py", "g[k] = most if g[k] > most else (-most if g[k] < -most else g[k])", zeroed="pass"),
+    *of("penalties.py", "square += clip(layout.biases", without_biases="clip(layout.biases"),
+    *of("penalties.py", "if 0.0 < job.clip_norm < norm else 1.0", zeroed="if False else 1.0"),
+    *of("penalties.py", "if norm > layer.max_norm else 1.0", zeroed="if False else 1.0"),
+    *of("penalties.py", "W[j, q] *= factors[q]", one_factor="W[j, q] *= factors[0]"),
 ]
 
 
@@ -325,6 +367,10 @@ OPTIMIZERS = [
         lambda memory, g, n, theta: adam(memory, g, n, theta) + 0.1 * 0.2 * theta,
     ),
 ]
+REGULARIZED = {
+    "l1": 0.01, "l2": 0.02, "dropout": {0: 0.2, 1: 0.4, 2: 0.3}, "input_noise": 0.2, "max_norm": 0.9, "clip_value": 0.1,
+    "clip_norm": 0.3,
+}  # fmt: skip
 LOSSES = [("softmax", "cross_entropy"), ("tanh", "squared_error")]  # one with a kernel for the pair, one without
 
 
@@ -377,6 +423,21 @@ class Check:
             options = {"batch_size": self.samples, "shuffle": False, "threads": 1, "layers": layers}
             bpjit.Trainer(net, getattr(bpjit, name)(**settings), **options).fit(X, t, epochs=2)
             yield twins.distance(flat(net.parameters()), flat(wanted))
+        yield from self.errors_of_regularized(bpjit)
+
+    def errors_of_regularized(self, bpjit) -> Iterator[float]:
+        """Everything that regularises, mini-batches in parts and weights of samples; the noise is right to 1e-7."""
+        sizes, settings = [3, 4, 3, 2], {"learning_rate": 0.05, "momentum": 0.8}
+        params, X, t = twins.problem(sizes, 7, "tanh", "identity", "squared_error")
+        u = np.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0, 0.25])
+        twin = Twin(params, ["tanh"] * 2, bpjit.SGD(**settings), **REGULARIZED)
+        net = bpjit.Network(sizes, "tanh", "identity", "squared_error", "float64")
+        net.set_parameters(params)
+        options = {"batch_size": 2, "accumulate": 2, "shuffle": False, "threads": 1, "seed": twin.seed} | REGULARIZED
+        history = bpjit.Trainer(net, bpjit.SGD(**settings), **options).fit(X, t, epochs=2, sample_weight=u)
+        wanted = np.array(twin.fit(X, t, 2, 4, u=u))
+        yield twins.distance([np.array(history["loss"])], [wanted]) / 100
+        yield twins.distance(flat(net.parameters()), flat(twin.params)) / 100
 
     def error_of_one(self, bpjit) -> float:
         params, x = self.one
@@ -414,5 +475,6 @@ if __name__ == "__main__":
     sys.dont_write_bytecode = True  # a file that is written twice in a moment may pass for the one compiled before
     sys.path.insert(0, str(PACKAGE.parent))
     import twins
+    from regularization_twins import Twin
 
     main(Path(sys.argv[1]), MUTANTS if sys.argv[2:] == ["all"] else [])
