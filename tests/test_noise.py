@@ -11,7 +11,7 @@ from numba import njit
 from scipy import stats
 from scipy.special import ndtri
 
-from bpjit.engine import jit, noise
+from bpjit.engine import jit, noise, tile
 from bpjit.engine.layout import Layout
 
 DTYPES = ["float32", "float64"]
@@ -34,10 +34,10 @@ def called_add_noise(address, layers, work, deviation, s_first, s_end):
 
 
 @njit(**jit.OPTIONS)
-def fill(low, high, found):
+def fill(key, found):
     for s in range(found.shape[0]):
         for i in range(found.shape[1]):
-            found[s, i] = noise.random_bits(low, high, i, s)
+            found[s, i] = noise.random_bits(key, i, s)
 
 
 @njit(**jit.OPTIONS)
@@ -58,17 +58,21 @@ def signed(key):
 
 
 def dropped(x, key, rate, i_first=0, s_first=0):
-    """What the kernel makes of x (samples, units)."""
-    x = np.ascontiguousarray(x.T)
-    y = np.full_like(x, np.nan)
-    called_drop(noise.drop.address(x.dtype), x, y, signed(key), i_first, s_first, rate)
-    return y.T
+    """What the kernel makes of x (samples, units), in blocks of PANEL samples."""
+    panel, found = tile.panel(x.dtype), []
+    for s in range(0, len(x), panel):
+        block = np.zeros((x.shape[1], panel), x.dtype)
+        block[:, : len(x[s : s + panel])] = x[s : s + panel].T
+        y = np.full_like(block, np.nan)
+        called_drop(noise.drop.address(x.dtype), block, y, signed(key), i_first, s_first + s, rate)
+        found.append(y.T)
+    return np.concatenate(found)[: len(x)]
 
 
 def drawn_bits(key, samples, units):
     """The engine's own (samples, units)."""
     found = np.zeros((samples, units), np.uint32)
-    fill(np.uint32(int(key) % 2**32), np.uint32(int(key) >> 32), found)
+    fill(signed(key), found)
     return found
 
 
@@ -157,7 +161,7 @@ def test_the_kernel_drops_what_the_twin_drops(dtype):
 
 @pytest.mark.nojit
 def test_dropping_in_place():
-    x = np.random.default_rng(0).standard_normal((8, 16))
+    x = np.random.default_rng(0).standard_normal((8, tile.panel(np.dtype("float64"))))
     wanted = dropped(x.T, 99, 0.5)
     called_drop(noise.drop.address("float64"), x, x, 99, 0, 0, 0.5)
     np.testing.assert_array_equal(x.T, wanted)
