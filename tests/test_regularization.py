@@ -148,6 +148,33 @@ def test_without_biases():
         np.testing.assert_allclose(W - V, 0.1 * (dW + 0.1 * W) * min(1, 0.3 / norm), rtol=1e-9, atol=1e-15)
 
 
+def test_in_mini_batches_of_several_blocks():
+    """With a last block of a few samples, which other kernels take."""
+    net, (X, t) = network(), data(60)
+    twin = Twin(net.parameters(), ["tanh"] * 2, SGD, **EVERYTHING)
+    made = bpjit.Trainer(net, SGD, 50, seed=1, shuffle=False, **EVERYTHING)
+    assert made.fit(X, t, epochs=2)["loss"] == pytest.approx(twin.fit(X, t, 2, 50), rel=1e-6)
+    before = network().parameters()
+    assert distance(changes(before, net.parameters()), changes(before, twin.params)) < 1e-6
+
+
+def test_two_trainers_of_one_network_keep_their_settings_apart():
+    """They take turns in the same workspaces, between which the network answers."""
+    X, t = data()
+    options = [{"dropout": 0.3, "l2": 0.1}, {"dropout": 0.5, "max_norm": 0.8}, {}]
+    net = network()
+    made = [bpjit.Trainer(net, SGD, SAMPLES, seed=1, shuffle=False, **one) for one in options]
+    twins = [Twin(net.parameters(), ["tanh"] * 2, SGD, **one) for one in options]
+    for epoch in range(2):
+        for one, twin in zip(made, twins, strict=True):
+            before = net.parameters()
+            twin.params = list(before)
+            one.fit(X, t, epochs=1)
+            net.predict(X)
+            twin.step(X, t, epoch, 0)
+            assert distance(changes(before, net.parameters()), changes(before, twin.params)) < ROUNDING
+
+
 def test_in_float32():
     """After four steps: a rounding of 6e-8 in sums of 70, and the biggest part of it in the noise and in clipping."""
     net, (X, t) = network(dtype="float32"), data()
@@ -512,6 +539,32 @@ def test_the_same_bits_however_a_step_is_cut(monkeypatch):
         chosen = plan.Plan(1, piece, "as the test wants it", *cut)
         monkeypatch.setattr(plan, "choose", lambda *_, chosen=chosen: chosen)
         found.add(state_bits(run_with_all()[0]))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("optimizer", [SGD, ADAM], ids=str)
+def test_limits_that_nothing_reaches_change_no_bit(optimizer):
+    """Though the update then waits for the whole gradient."""
+    X, t = data(30)
+    found = set()
+    for options in ({}, {"clip_value": 1e30}, {"clip_norm": 1e30}, {"max_norm": 1e30}):
+        net = network(dtype="float32")
+        bpjit.Trainer(net, optimizer, BATCH, seed=1, **options).fit(X, t, epochs=2)
+        found.add(bits(net))
+    assert len(found) == 1
+
+
+def test_the_same_bits_from_a_sparse_matrix():
+    """Which is trained block by block: masks follow from a sample's place in the whole mini-batch."""
+    from scipy.sparse import csr_array
+
+    X, t = data(300)
+    X[np.abs(X) < 1] = 0
+    found = set()
+    for form in (X.astype("float32"), csr_array(X.astype("float32"))):
+        made = bpjit.Trainer(network(dtype="float32"), ADAM, 32, seed=1, accumulate=2, **EVERYTHING)
+        made.fit(form, t, epochs=3)
+        found.add(bits(made.net))
     assert len(found) == 1
 
 
