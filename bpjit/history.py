@@ -85,11 +85,8 @@ class History(Mapping[str, list[float]]):
 
         Raises ImportError where pandas is not installed.
 
-        >>> print(History({"loss": [0.5, 0.25], "seconds": [0.1, 0.1]}).to_frame())
-               loss  seconds
-        epoch
-        1      0.50      0.1
-        2      0.25      0.1
+        >>> History({"loss": [0.5, 0.25], "seconds": [0.1, 0.1]}).to_frame().loc[2, "loss"]
+        np.float64(0.25)
         """
         try:
             from pandas import DataFrame, RangeIndex

@@ -335,8 +335,9 @@ class Trainer:
 
         >>> X, t = np.random.default_rng(0).normal(size=(200, 4)), np.arange(200) % 3
         >>> trainer = Trainer(Network([4, 8, 3], seed=0), seed=0)
-        >>> trainer.find_learning_rate(X, t, high=10.0)
-        Sweep(100 rates from 1e-06 to 10: no suggestion)
+        >>> sweep = trainer.find_learning_rate(X, t, high=10.0)
+        >>> len(sweep.losses), trainer.updates
+        (100, 0)
         """
         return sweep.of(self, X, t, low, high, steps, options)
 

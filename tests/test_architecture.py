@@ -64,7 +64,20 @@ LAZY_UPWARD = {
     ("bpjit.sweep", "bpjit.plots"),  # Sweep.plot
 }
 
-EXTRAS = {"jax", "matplotlib", "optax", "pandas", "polars", "pyarrow", "rich", "scipy", "sklearn", "torch", "typer"}
+EXTRAS = {
+    "IPython",
+    "jax",
+    "matplotlib",
+    "optax",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "rich",
+    "scipy",
+    "sklearn",
+    "torch",
+    "typer",
+}
 
 LOOPS = ["engine/forward.py", "engine/backward.py", "engine/gradient.py"]
 
