@@ -1,5 +1,6 @@
 """The loop of a fit: compiled calls of many steps, and between them whatever looks at the results."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -295,6 +296,8 @@ class Loop:
         run, epoch = self.run, self.position.epoch
         if run.watched is not None and run.validates(epoch):
             self._validate(run.watched)
+        elif run.watched is not None:  # the columns are there from the first epoch on
+            self.history.amend(dict.fromkeys(self.net._score_names(run.metrics), math.nan))
         before = self.history.record(epoch - 1)
         record = dict(before)
         try:
@@ -302,7 +305,7 @@ class Loop:
         except BaseException:  # what it has not put into the record counts as not measured
             with interrupts.wait():
                 more, _ = amendments(record, before)
-                self._judge({**dict.fromkeys(self.trainer._watched, float("nan")), **before, **more}, more)
+                self._judge({**dict.fromkeys(self.trainer._watched, math.nan), **before, **more}, more)
             raise
         more, wrong = amendments(record, before)
         with interrupts.wait():
@@ -336,9 +339,9 @@ class Loop:
         """Writes the network to the file for the best one if the epoch's score is better than any before it."""
         trainer, run = self.trainer, self.run
         column, best = run.best_by
-        score = record.get(column, float("nan")) * (1 if best == "min" else -1)
+        score = record.get(column, math.nan) * (1 if best == "min" else -1)
         path = str(run.best)
-        kept = trainer._kept[1] if trainer._kept is not None and trainer._kept[0] == path else float("inf")
+        kept = trainer._kept[1] if trainer._kept is not None and trainer._kept[0] == path else math.inf
         if score < kept:
             self.net.save(path)
             trainer._kept = path, score

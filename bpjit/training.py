@@ -28,6 +28,8 @@ from .sweep import Sweep
 
 __all__ = ["DivergenceError", "Trainer"]
 
+UNSCHEDULED = Constant()
+
 
 class Trainer:
     """Trains a network and keeps what a run needs to go on: optimiser state, order of samples, history.
@@ -105,7 +107,7 @@ class Trainer:
         self._layers: parameter_groups.Layers = {}
         self._optimizer: Optimizer = optimizers.Adam()
         self._moments = net._model.moments(self._optimizer.moments)
-        self._schedule: Schedule = Constant()
+        self._schedule: Schedule = UNSCHEDULED
         self._run: Run | None = None  # of the fit that is running
         self._stopped: str | None = None
         self._kept: tuple[str, float] | None = None  # the file for the best network, and the score of what it holds
@@ -385,7 +387,7 @@ class Trainer:
     @property
     def _shows_rate(self) -> bool:
         """Whether the history has the learning rate: it is not always the same."""
-        return self.schedule != Constant() or "learning_rate" in self.history
+        return self.schedule != UNSCHEDULED or "learning_rate" in self.history
 
     @property
     def _watched(self) -> list[str]:
@@ -395,7 +397,7 @@ class Trainer:
 
     def _factors(self, position: Position, count: int, steps_per_epoch: int) -> np.ndarray | None:
         """The factors on the learning rate in the next steps; None for 1."""
-        if self.schedule == Constant():
+        if self.schedule == UNSCHEDULED:
             return None
         return self.schedule.factors(position.updates, count, steps_per_epoch, position.schedule)
 
@@ -433,7 +435,7 @@ class Trainer:
 
 
 def _check_schedule(schedule: Schedule, optimizer: Optimizer) -> None:
-    if schedule != Constant() and not hasattr(optimizer, "learning_rate"):
+    if schedule != UNSCHEDULED and not hasattr(optimizer, "learning_rate"):
         name = type(optimizer).__name__
         raise ValueError(f"schedule is {schedule!r}, but {name} has no learning rate: set schedule=None")
 

@@ -233,6 +233,25 @@ def test_a_column_that_a_callback_forgets():
     assert one.fit(*classes(), callbacks=Scores(SCORES)).epochs == 2
 
 
+def test_a_column_that_an_error_kept_from_being_filled():
+    """The error is what is raised; the epoch counts as not measured, and the next one as the third."""
+
+    class Failing(Scores):
+        def on_epoch_end(self, trainer, record):
+            if trainer.history.epochs == 2:
+                raise RuntimeError("no score")
+            super().on_epoch_end(trainer, record)
+
+    X, t = classes()
+    one = stopping_after(patience=1)
+    with pytest.raises(RuntimeError, match="no score"):
+        one.fit(X, t, epochs=9, callbacks=Failing([3.0, 2.0, 2.5, 2.6]))
+    assert one.history.epochs == 2
+    one.fit(X, t, callbacks=Failing([3.0, 2.0, 2.5, 2.6]))
+    assert one.history["score"] == pytest.approx([3.0, math.nan, 2.5, 2.6], nan_ok=True)
+    assert one.stopped == "score has not improved for 1 epoch; the best was epoch 3"
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -86,6 +86,17 @@ def test_a_metric_drives_what_watches_it():
     assert history.epochs == 2 + next(k for k, (a, b) in enumerate(pairwise(scores)) if b <= a)
 
 
+def test_epochs_that_are_not_validated_do_not_count_for_what_watches_the_scores():
+    """Patience counts looks: here at epochs 2, 4 and 6, of which the second and third are no better by 9."""
+    X, t = classes()
+    plateau = bpjit.schedules.OnPlateau(factor=0.5, patience=0, threshold=9.0, threshold_mode="abs")
+    one = trainer(early_stopping=bpjit.EarlyStopping(patience=2, min_delta=9.0), schedule=plateau)
+    history = one.fit(X, t, epochs=20, validation=(X, t), validation_every=2)
+    assert one.stopped == "validation loss has not improved for 2 epochs; the best was epoch 2"
+    assert history["learning_rate"] == [0.1] * 4 + [0.05] * 2
+    assert np.isnan(history["validation_accuracy"]).tolist() == [True, False] * 3
+
+
 # Budgets
 
 
