@@ -156,6 +156,59 @@ def test_a_divergence_takes_the_schedule_back_too():
     assert state_bits(one) == state_bits(same)
 
 
+@pytest.mark.external
+@pytest.mark.parametrize("name", ["OneCycleLR", "CosineAnnealingWarmRestarts", "ReduceLROnPlateau"])
+def test_runs_are_those_of_pytorch(name):
+    """Adam in float64, 23 samples in mini-batches of 5, 12 epochs: sums in another order, little amplified."""
+    import torch
+    from torch.optim import lr_scheduler
+
+    (X, t), (Xv, tv) = classes(), classes(11, seed=1)
+    ours = {
+        "OneCycleLR": schedules.OneCycle(steps=60),
+        "CosineAnnealingWarmRestarts": Cosine(steps=10, restarts=True, growth=2),
+        "ReduceLROnPlateau": OnPlateau(factor=0.5, patience=1, threshold=0.05),
+    }[name]
+    one = trainer(schedule=ours, shuffle=False)
+    layers = [torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)]
+    model = torch.nn.Sequential(*layers).double()
+    with torch.no_grad():
+        for layer, (W, b) in zip(layers[::2], one.net.parameters()):
+            layer.weight[:], layer.bias[:] = torch.tensor(W), torch.tensor(b)
+    history = one.fit(X, t, epochs=12, validation=(Xv, tv))
+
+    adam = torch.optim.Adam(model.parameters(), lr=0.1)
+    theirs = {
+        "OneCycleLR": lambda: lr_scheduler.OneCycleLR(adam, 0.1, total_steps=60, cycle_momentum=False),
+        "CosineAnnealingWarmRestarts": lambda: lr_scheduler.CosineAnnealingWarmRestarts(adam, 10, 2),
+        "ReduceLROnPlateau": lambda: lr_scheduler.ReduceLROnPlateau(adam, factor=0.5, patience=1, threshold=0.05),
+    }[name]()
+    X, t, Xv, tv = map(torch.tensor, (X, t, Xv, tv))
+    cost = torch.nn.functional.cross_entropy
+    losses, scores, rates = [], [], []
+    for _ in range(12):
+        total = 0.0
+        for start in range(0, 23, 5):
+            batch = slice(start, start + 5)
+            rate = adam.param_groups[0]["lr"]
+            adam.zero_grad()
+            loss = cost(model(X[batch]), t[batch])
+            loss.backward()
+            adam.step()
+            total += float(loss.detach()) * len(t[batch])
+            if name != "ReduceLROnPlateau":
+                theirs.step()
+        losses.append(total / 23)
+        rates.append(rate)
+        scores.append(float(cost(model(Xv), tv).detach()))
+        if name == "ReduceLROnPlateau":
+            theirs.step(scores[-1])
+    assert len(set(rates)) > 2
+    assert history["learning_rate"] == pytest.approx(rates, rel=1e-12)
+    assert history["loss"] == pytest.approx(losses, rel=1e-9)
+    assert history["validation_loss"] == pytest.approx(scores, rel=1e-9)
+
+
 # Rates that are set
 
 
