@@ -1,5 +1,6 @@
 """Callbacks: when they are called, what they may do, and what stays whole when they fail."""
 
+import contextlib
 import copy
 import math
 import re
@@ -194,6 +195,21 @@ def test_they_may_set_parameters(optimizer, at):
     clear(other)
     other.fit(X, t, epochs=1)
     assert bits(one.net) == bits(other.net)
+
+
+@pytest.mark.parametrize("optimizer", [bpjit.Adam(learning_rate=0.1), bpjit.LBFGS()], ids=["Adam", "LBFGS"])
+@pytest.mark.parametrize("end", ["stop", "error"])
+def test_parameters_that_are_set_in_the_end_stay(optimizer, end):
+    def clear(trainer, record):
+        trainer.net.set_parameters([(W * 0, b * 0) for W, b in trainer.net.parameters()])
+        if end == "error":
+            raise Wrong
+        trainer.stop()
+
+    one = trainer(optimizer)
+    with pytest.raises(Wrong) if end == "error" else contextlib.nullcontext():
+        one.fit(*classes(), epochs=2, callbacks=clear)
+    assert not any(array.any() for pair in one.net.parameters() for array in pair)
 
 
 def test_parameters_that_diverge_at_once_are_not_taken_back():
