@@ -1,6 +1,7 @@
 """What a call of fit asks for, checked before anything changes."""
 
 import math
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,8 @@ def checked(
     columns = _columns(trainer, chosen, watched, called)
     if best is not None:
         storage.check_place(best)
+        if checkpoint is not None and os.path.realpath(best) == os.path.realpath(checkpoint):
+            raise ValueError("best and checkpoint are the same file: give each one of its own")
     batch_size = _batch_size(trainer, source, target)
     orders = _orders(trainer, source, target)
     at_once = min(trainer.batch_size, batch_size) if trainer.accumulate > 1 else batch_size

@@ -255,6 +255,7 @@ def test_the_best_network_of_several_fits_and_of_a_run_that_goes_on(tmp_path):
         ({"checkpoint_epochs": 2}, ValueError, "checkpoint_epochs needs a file to write: give checkpoint too"),
         ({"checkpoint_epochs": 0, "checkpoint": "run.ckpt"}, ValueError, "checkpoint_epochs must be at least 1"),
         ({"best": 3}, TypeError, "path must be"),
+        ({"best": "./a", "checkpoint": "a"}, ValueError, "best and checkpoint are the same file"),
         ({"best": "no folder/net"}, FileNotFoundError, "create it first"),
         ({"t": None}, TypeError, "t is missing"),
     ],
