@@ -148,6 +148,7 @@ class Loop:
         plan, look = run.pace.next()
         count = run.steps_now(position, Pace.LOOK / self._call_seconds if look else 1.0)
         place = self._place
+        began = time.perf_counter()
         data, count = run.source.take(trainer._order, place, count)
         factors = trainer._factors(position, count, run.source.epoch_steps(run.batch_size))
         losses, weights = np.empty(count), np.empty(count)
@@ -156,8 +157,9 @@ class Loop:
             run.state, trainer.optimizer, data, place, losses, plan,
             draw=trainer.shuffle is True and run.source.whole, factors=factors, weights=weights,
         )  # fmt: skip
-        seconds = time.perf_counter() - started
-        run.pace.took(plan.threads, count, seconds)
+        ended = time.perf_counter()
+        run.pace.took(plan.threads, count, ended - started)
+        seconds = ended - began  # rows that are made dense take time, too
         if done != count:
             self._go_back(count, done)
         run.good = replace(position)

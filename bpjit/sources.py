@@ -114,7 +114,7 @@ class Dense:
 
     def _beside(self) -> list[np.ndarray]:
         labels, targets, weights = self.data.labels, self.data.targets, self.data.weights
-        return [labels, targets, *([] if weights is None else [weights]), *([] if self.rows is None else [self.rows])]
+        return [labels, targets, *([] if weights is None else [weights])]
 
 
 class Blocks(Dense):
@@ -159,7 +159,8 @@ class Blocks(Dense):
         )
 
     def _ready(self, rows: slice | np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(self.X[rows], self.data.X.dtype)
+        with np.errstate(all="ignore"):  # the engine sees what becomes infinite
+            return np.ascontiguousarray(self.X[rows], self.data.X.dtype)
 
     def fingerprint(self) -> int:
         checksum, rows = 0, validation.rows_in_block(self.X.shape[1], self.data.X.dtype)

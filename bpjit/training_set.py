@@ -13,6 +13,10 @@ from .engine.epoch import Data
 from .network import Network
 from .sources import Batches, Dense, Source
 
+T_IS_MISSING = (
+    "t is missing: give the targets of X, or in the place of X mini-batches (X, t), as a list, an object to iterate "
+    "over, or a function that returns one"
+)
 OF_VALIDATION = ("X of validation", "t of validation", "sample_weight of validation")
 
 
@@ -41,8 +45,9 @@ def sets(
         fraction = check.real(validation, "validation", low=0, high=1, low_open=True, high_open=True)
     watched = None if fraction is not None else _validation_set(net, validation)
     source = net._source(X, t, sample_weight)
-    labels = weights.classes(source.data, net._model.loss)
-    held_out = None
+    labels = None
+    if fraction is not None or class_weight is not None:
+        labels = weights.classes(source.data, net._model.loss)
     if fraction is not None:
         rows, held_out = holdout.split(len(source), fraction, labels, seed)
         watched, source = source.chosen(held_out), source.chosen(rows)
@@ -86,10 +91,7 @@ def _batches(net: Network, batches: Any, validation: Any, sample_weight: Any, cl
     """The mini-batches; the first one is drawn and checked when it is asked for."""
     array = hasattr(batches, "__array__") or hasattr(batches, "tocsr") or isinstance(batches, str | bytes | dict)
     if array or not (isinstance(batches, Iterable) or callable(batches)):
-        raise TypeError(
-            "t is missing: give the targets of X, or in the place of X mini-batches (X, t), as a list, an object to "
-            "iterate over, or a function that returns one"
-        )
+        raise TypeError(T_IS_MISSING)
     if sample_weight is not None:
         raise ValueError("sample_weight goes with arrays: let each mini-batch be (X, t, sample_weight)")
     if isinstance(class_weight, str):
@@ -106,6 +108,8 @@ def _mini_batch(net: Network, class_weight: Any, item: Any, number: int) -> Data
             + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
         )
     X, t, *more = item
+    if _is_number(X):
+        raise TypeError(T_IS_MISSING)
     of_this = f"of mini-batch {number}"
     if hasattr(X, "tocsr"):
         X = X.toarray()

@@ -65,6 +65,13 @@ def test_weights():
     assert one.history["loss"] == whole.history["loss"]
 
 
+def test_dropout_follows_from_epoch_and_step():
+    whole, one = trainer(shuffle=False, dropout=0.4), trainer(dropout=0.4)
+    whole.fit(X, T, epochs=3)
+    one.fit(batches, epochs=3)
+    assert bits(one.net) == bits(whole.net)
+
+
 def test_through_the_network():
     one, other = trainer(), trainer()
     one.net.fit(list(batches()), epochs=2, optimizer=bpjit.SGD(), shuffle=True)
@@ -132,6 +139,7 @@ def test_an_iterator_serves_for_one_epoch():
         ({"X": None}, TypeError, "t is missing"),
         ({"X": 3}, TypeError, "t is missing"),
         ({"X": "data.csv"}, TypeError, "t is missing"),
+        ({"X": X[:, :2].tolist()}, TypeError, "t is missing"),
         ({"X": {"X": X}}, TypeError, "t is missing"),
         ({"X": []}, ValueError, "the batches hold no mini-batch"),
         ({"X": lambda: iter(())}, ValueError, "the batches hold no mini-batch"),

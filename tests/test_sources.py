@@ -9,7 +9,7 @@ import scipy.sparse
 from runs import bits, classes, python, state_bits, trainer
 
 import bpjit
-from bpjit import sources
+from bpjit import holdout, sources
 from bpjit.validation import blocks, is_mapped
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -21,8 +21,8 @@ W = np.random.default_rng(5).uniform(0, 3, 50)
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Of 7 rows: no multiple of a mini-batch of 5, and of few samples that are asked about at a time."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 7 * 3 * 8)
+    """Of 12 rows: two mini-batches of 5, and three times as many samples as are asked about at a time."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 12 * 3 * 8)
     monkeypatch.setattr("bpjit.network.PREDICT_BATCH", 4)
 
 
@@ -102,11 +102,24 @@ def test_after_any_number_of_steps_and_for_any_threads(form, threads, monkeypatc
             other.data[0] += 1
         else:
             other[0, 0] += 1
-        if k != 10:
+        for data in ((other, T), (X, T[::-1])):
             with pytest.raises(ValueError, match="not those that epoch"):
-                one.fit(other, T)
+                one.fit(*data)
         one.fit(X, T, validation=(X, T))
         assert state_bits(one) == state_bits(whole)
+
+
+@pytest.mark.parametrize("form", ["dense", "csr_array", "file by columns"])
+def test_dropout_knows_where_in_the_epoch_a_block_is(form, tmp_path, small_blocks):
+    """Its random numbers follow from epoch and step, and fall alike on the part that trains, wherever that lies."""
+    X = FORMS[form](tmp_path) if form in FORMS else DENSE
+    whole, one = (trainer(dropout=0.4, shuffle=False) for _ in range(2))
+    _, held_out = holdout.split(50, 0.2, T, one._order_seed)
+    rest = np.setdiff1d(np.arange(50), held_out)
+    whole.fit(DENSE[rest], T[rest], epochs=3, validation=(DENSE[held_out], T[held_out]))
+    one.fit(X, T, epochs=3, validation=0.2)
+    assert bits(one.net) == bits(whole.net)
+    assert one.history["loss"] == whole.history["loss"]
 
 
 def test_shuffle_may_be_given_or_left_out(small_blocks):
@@ -210,6 +223,8 @@ def test_numbers_too_large_for_float32(tmp_path):
     for X in (scipy.sparse.csr_array(spoiled(1e300)), in_file(spoiled(1e300), tmp_path)):
         with pytest.raises(ValueError, match=r"X holds 1e\+300 at row 41, column 2, which overflows float32"):
             net.loss(X, T)
+        with pytest.raises(ValueError, match=r"X holds 1e\+300 at row 41, column 2, which overflows float32"):
+            net.predict(X)
 
 
 def test_sparse_targets_and_what_needs_all_rows_at_once_are_refused():
