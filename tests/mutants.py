@@ -299,15 +299,17 @@ MUTANTS = [
     *of("batch.py", "C[q] *= weight", left_out="pass"),
     *of(
         "penalties.py",
-        "g[j, q] += l1 * sign(w) + l2 * w",
+        "g[q] += l1 * sign(w[q]) + l2 * w[q]",
         zeroed="pass",
-        sign="g[j, q] -= l1 * sign(w) + l2 * w",
-        without_l1="g[j, q] += l2 * w",
-        without_l2="g[j, q] += l1 * sign(w)",
+        sign="g[q] -= l1 * sign(w[q]) + l2 * w[q]",
+        without_l1="g[q] += l2 * w[q]",
+        without_l2="g[q] += l1 * sign(w[q])",
     ),
-    *of("penalties.py", "+ 0.5 * layer.l2 * w * w", twice="+ layer.l2 * w * w"),
-    *of("penalties.py", "g[k] = most if g[k] > most else (-most if g[k] < -most else g[k])", zeroed="pass"),
-    *of("penalties.py", "square += clip(layout.biases", without_biases="clip(layout.biases"),
+    *of("gradient.py", "layout.of_task(theta, layer, task), dW)\n", no_penalty="jit.shaped(theta, 0, 0), dW)\n"),
+    *of("gradient.py", "call(layer.penalize, layers, task.l, k, jit.shaped(theta, 0, 0), db)", left_out="pass"),
+    *of("penalties.py", "+ 0.5 * layer.l2 * squares", twice="+ layer.l2 * squares"),
+    *of("penalties.py", "g[q] = most if g[q] > most else (-most if g[q] < -most else g[q])", zeroed="pass"),
+    *of("penalties.py", "sums[0] += norm", zeroed="pass", without_weights="sums[0] = norm"),
     *of("penalties.py", "if 0.0 < job.clip_norm < norm else 1.0", zeroed="if False else 1.0"),
     *of("penalties.py", "if norm > layer.max_norm else 1.0", zeroed="if False else 1.0"),
     *of("penalties.py", "W[j, q] *= factors[q]", one_factor="W[j, q] *= factors[0]"),
@@ -430,14 +432,16 @@ class Check:
         sizes, settings = [3, 4, 3, 2], {"learning_rate": 0.05, "momentum": 0.8}
         params, X, t = twins.problem(sizes, 7, "tanh", "identity", "squared_error")
         u = np.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0, 0.25])
-        twin = Twin(params, ["tanh"] * 2, bpjit.SGD(**settings), **REGULARIZED)
-        net = bpjit.Network(sizes, "tanh", "identity", "squared_error", "float64")
-        net.set_parameters(params)
-        options = {"batch_size": 2, "accumulate": 2, "shuffle": False, "threads": 1, "seed": twin.seed} | REGULARIZED
-        history = bpjit.Trainer(net, bpjit.SGD(**settings), **options).fit(X, t, epochs=2, sample_weight=u)
-        wanted = np.array(twin.fit(X, t, 2, 4, u=u))
-        yield twins.distance([np.array(history["loss"])], [wanted]) / 100
-        yield twins.distance(flat(net.parameters()), flat(twin.params)) / 100
+        for parts in (2, 1):
+            twin = Twin(params, ["tanh"] * 2, bpjit.SGD(**settings), **REGULARIZED)
+            net = bpjit.Network(sizes, "tanh", "identity", "squared_error", "float64")
+            net.set_parameters(params)
+            options = {"shuffle": False, "threads": 1, "seed": twin.seed} | REGULARIZED
+            trainer = bpjit.Trainer(net, bpjit.SGD(**settings), 4 // parts, accumulate=parts, **options)
+            history = trainer.fit(X, t, epochs=2, sample_weight=u)
+            wanted = np.array(twin.fit(X, t, 2, 4, u=u))
+            yield twins.distance([np.array(history["loss"])], [wanted]) / 100
+            yield twins.distance(flat(net.parameters()), flat(twin.params)) / 100
 
     def error_of_one(self, bpjit) -> float:
         params, x = self.one
