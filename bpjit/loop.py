@@ -175,6 +175,7 @@ class Loop:
         of each step count in all."""
         position, per_epoch = self.position, self.run.steps_per_epoch
         share = seconds / len(losses)
+        rate = getattr(self.trainer.optimizer, "learning_rate", 0.0)
         start = 0
         while start < len(losses):
             these = slice(start, start + per_epoch - position.step)
@@ -185,7 +186,7 @@ class Loop:
             position.seconds += share * len(part)
             position.cost = _added(position.cost, part)
             position.weight = _added(position.weight, weights[these])
-            position.factor = 1.0 if factors is None else float(factors[start - 1])
+            position.rate = rate * (1.0 if factors is None else float(factors[start - 1]))
             if position.step == per_epoch:
                 self._end_epoch()
 
@@ -193,7 +194,7 @@ class Loop:
         position = self.position
         record = {"loss": position.loss, "seconds": position.seconds}
         if self.trainer._shows_rate:
-            record["learning_rate"] = self.trainer.learning_rate * position.factor
+            record["learning_rate"] = position.rate
         self.history.append(record)
         position.end_epoch()
         if self.run.free:

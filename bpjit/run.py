@@ -33,8 +33,8 @@ class Position:
     """how much those samples count in all,"""
     seconds: float = 0.0
     """and their time."""
-    factor: float = 1.0
-    """That of the learning rate in the last step."""
+    rate: float = 0.0
+    """The learning rate of the last step."""
     judged: int = 0
     """Epochs that are closed: their scores are taken, callbacks called, and what follows from both is known."""
     schedule: dict[str, Any] = field(default_factory=dict)

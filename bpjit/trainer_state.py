@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .training import Trainer
 
 
-COUNTS, SUMS = ("updates", "epoch", "step"), ("cost", "weight", "seconds", "factor")
+COUNTS, SUMS = ("updates", "epoch", "step"), ("cost", "weight", "seconds", "rate")
 """What is written of a position as integers, and as numbers."""
 
 
@@ -115,7 +115,7 @@ def _position(configuration: Mapping[str, Any], tensors: dict[str, np.ndarray], 
         cost=check.real(found["cost"], "cost"),
         weight=check.real(found.get("weight", step * trainer.batch_size), "weight", low=0),
         seconds=check.real(found["seconds"], "seconds", low=0),
-        factor=check.real(found.get("factor", 1.0), "factor", low=0),
+        rate=check.real(found.get("rate", 0.0), "rate", low=0),
     )
     position.judged = check.integer(configuration.get("judged", position.epoch), "judged", low=0, high=position.epoch)
     position.schedule = trainer.schedule.restored(configuration.get("schedule_state", {}))

@@ -252,8 +252,8 @@ def test_max_steps():
     X, t = classes()  # 5 mini-batches an epoch
     one = trainer()
     assert one.fit(X, t, epochs=3, max_steps=7).epochs == 1
-    assert one.state()[1]["position"] | {"cost": 0, "seconds": 0} == {
-        "updates": 7, "epoch": 1, "step": 2, "cost": 0, "weight": 10, "seconds": 0, "factor": 1
+    assert one.state()[1]["position"] | {"cost": 0, "seconds": 0, "rate": 0} == {
+        "updates": 7, "epoch": 1, "step": 2, "cost": 0, "weight": 10, "seconds": 0, "rate": 0
     }  # fmt: skip
     assert one.fit(X, t, max_steps=100).epochs == 3  # what the first fit left
     whole = trainer()
