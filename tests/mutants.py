@@ -309,7 +309,7 @@ MUTANTS = [
     *of("gradient.py", "call(layer.penalize, layers, task.l, k, jit.shaped(theta, 0, 0), db)", left_out="pass"),
     *of("penalties.py", "+ 0.5 * layer.l2 * squares", twice="+ layer.l2 * squares"),
     *of("penalties.py", "g[q] = most if g[q] > most else (-most if g[q] < -most else g[q])", zeroed="pass"),
-    *of("penalties.py", "sums[0] += norm", zeroed="pass", without_weights="sums[0] = norm"),
+    *of("penalties.py", "sums[0] += norm if", zeroed="norm if", without_weights="sums[0] = norm if"),
     *of("penalties.py", "if 0.0 < job.clip_norm < norm else 1.0", zeroed="if False else 1.0"),
     *of("penalties.py", "if norm > layer.max_norm else 1.0", zeroed="if False else 1.0"),
     *of("penalties.py", "W[j, q] *= factors[q]", one_factor="W[j, q] *= factors[0]"),

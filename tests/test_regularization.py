@@ -243,6 +243,15 @@ def test_a_negative_gradient_is_clipped_too():
     assert made.net.parameters()[0][0][0, 0] == pytest.approx(0.2, rel=1e-15)
 
 
+@pytest.mark.nojit
+def test_a_gradient_whose_square_is_beyond_float32():
+    """It is scaled as any other: 1e20 by 1e20, which is 1 and, of the bias, 1e-10."""
+    made = line(1.0, 1.0, "float32", clip_norm=0.5)
+    made.fit([[1e10]], [[0.0]], epochs=1)
+    ((W, b),) = made.net.parameters()
+    assert (W[0, 0], b[0]) == pytest.approx((0.5, -0.5e-10), rel=1e-6)
+
+
 # l1 and l2
 
 

@@ -48,7 +48,16 @@ def penalize(layers, l, k, w, g):
         norm += g[q] * g[q]
     if w.size > 0:
         sums[0], sums[1] = 0.0, layer.l1 * distances + 0.5 * layer.l2 * squares
-    sums[0] += norm
+    sums[0] += norm if norm * 0.0 == 0.0 else wide_norm(g)
+
+
+@jit.inline
+def wide_norm(g):
+    """The sum of squares in float64, which holds those of any float32."""
+    total = 0.0
+    for q in range(g.size):
+        total += np.float64(g[q]) * np.float64(g[q])
+    return total
 
 
 @jit.kernel(JOBS, vector, vector)
