@@ -448,15 +448,15 @@ class Network:
         self, ask: Callable[..., np.ndarray], parts: Iterator[Data], source: Dense, threads: int | None
     ) -> float:
         batch_size = min(len(source), PREDICT_BATCH)
-        total = 0.0
+        losses, counts = [], []
         for part in parts:
-            losses = ask(part, batch_size, self._plan(batch_size, threads))
+            losses.append(ask(part, batch_size, self._plan(batch_size, threads)))
             starts = np.arange(0, len(part.order), batch_size)
-            counts = np.diff(starts, append=len(part.order))
-            total += float(
-                losses @ (counts if part.weights is None else np.add.reduceat(part.weights[part.order], starts))
-            )
-        return total / _weight(source.weights, len(source))
+            weights = np.ones(len(part.order)) if part.weights is None else part.weights[part.order]
+            counts.append(np.add.reduceat(weights, starts))
+        # In one sum, which is the same however the samples are divided into parts.
+        total = (np.concatenate(losses) * np.concatenate(counts)).sum()
+        return float(total) / _weight(source.weights, len(source))
 
     def _parts(self, source: Dense, y: np.ndarray | None = None) -> Iterator[Data]:
         """The samples in parts, each for one compiled call: Ctrl-C waits for its end; y: where their outputs go."""

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import sklearn.metrics as sk
 from runs import bits, classes, state_bits, trainer
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
@@ -144,6 +145,33 @@ def test_weights_that_are_whole_numbers_repeat_samples(loss, rows):
         assert pytest.approx(d, rel=1e-11, abs=1e-14) == c
     names = ["loss", "mse", "mae", "r2"] + (["accuracy", "f1", "auc"] if loss != "squared_error" else [])
     assert net.evaluate(x, t, names, sample_weight=w) == pytest.approx(net.evaluate(*repeated, names), rel=1e-12)
+
+
+@pytest.mark.parametrize("absent", [False, True])
+def test_metrics_are_scikit_learns_with_weights(absent):
+    """absent: one class counts nothing. y is X; they differ by rounding in float64."""
+    net = bpjit.Network([3, 3], output="identity", dtype="float64")
+    net.set_parameters([(np.eye(3), np.zeros(3))])
+    t = np.random.default_rng(0).integers(0, 3, 23)
+    y, w = X + 0.5 * np.eye(3)[t], W * (t > 0) if absent else W
+    found = net.evaluate(y, t, ["accuracy", "balanced_accuracy", "top_k(2)", "f1", "mae", "r2"], sample_weight=w)
+    some = w > 0
+    t, answers, w = t[some], y.argmax(axis=1)[some], w[some]
+    one_hot, y = np.eye(3)[t], y[some]
+    r2 = (
+        sk.r2_score(one_hot[:, 1:], y[:, 1:], sample_weight=w) * 2 / 3
+        if absent
+        else sk.r2_score(one_hot, y, sample_weight=w)
+    )
+    wanted = {
+        "accuracy": sk.accuracy_score(t, answers, sample_weight=w),
+        "balanced_accuracy": np.mean([np.average(answers[t == k] == k, weights=w[t == k]) for k in np.unique(t)]),
+        "top_k(2)": sk.top_k_accuracy_score(t, y, k=2, labels=range(3), sample_weight=w),
+        "f1": sk.f1_score(t, answers, labels=np.union1d(t, answers), average="macro", sample_weight=w),
+        "mae": sk.mean_absolute_error(one_hot, y, sample_weight=w),
+        "r2": r2,
+    }
+    assert found == pytest.approx(wanted, rel=1e-12)
 
 
 def test_the_gradient_is_the_weighted_mean_of_those_of_single_samples():
