@@ -21,9 +21,9 @@ class NotFinite(ArithmeticError):
     """A loss or a gradient is NaN or infinite."""
 
 
-def check_regularization(regularization: Regularization) -> None:
+def check_settings(regularization: Regularization, accumulate: int) -> None:
     """Raises ValueError for what makes the loss noisy, or has no gradient that a line search could follow."""
-    for name in regularization.in_use:
+    for name in [*regularization.in_use, *(["accumulate"] if accumulate > 1 else [])]:
         if name != "l2":
             raise ValueError(f"LBFGS takes l2, but not {name}: leave it out, or take another optimiser")
 

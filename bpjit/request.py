@@ -123,7 +123,7 @@ def _batch_size(trainer: "Trainer", source: Source, target: int) -> int:
     samples = len(source)
     if isinstance(trainer.optimizer, LBFGS):
         lbfgs.minimizer()
-        lbfgs.check_regularization(trainer.regularization)
+        lbfgs.check_settings(trainer.regularization, trainer.accumulate)
         if trainer._position.step:
             raise ValueError(
                 f"epoch {trainer._position.epoch + 1} is unfinished, and LBFGS has no mini-batches: finish it with "

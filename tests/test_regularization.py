@@ -317,9 +317,9 @@ def test_lbfgs_takes_l2_by_layer():
     )
 
 
-@pytest.mark.parametrize("name", [name for name in EVERYTHING if name != "l2"])
+@pytest.mark.parametrize("name", [*(name for name in EVERYTHING if name != "l2"), "accumulate"])
 def test_lbfgs_refuses_the_rest(name):
-    made = bpjit.Trainer(network(), bpjit.LBFGS(), **{name: EVERYTHING[name]})
+    made = bpjit.Trainer(network(), bpjit.LBFGS(), **{name: (EVERYTHING | {"accumulate": 2})[name]})
     before = state_bits(made)
     with pytest.raises(ValueError, match=f"LBFGS takes l2, but not {name}: leave it out, or take another optimiser"):
         made.fit(*data(), epochs=1)
@@ -442,6 +442,19 @@ def test_parts_of_a_mini_batch_that_is_all_samples():
     with pytest.warns(UserWarning, match="batch_size"):
         made = bpjit.Trainer(network(), SGD, 8, seed=1, accumulate=5).fit(*data(), epochs=1)
     assert made["loss"] == pytest.approx([network().loss(*data())], rel=1e-14)
+
+
+def test_a_later_part_that_is_not_finite(short_calls):
+    """The good state is kept with the position it belongs to: after what update the network is is known."""
+    X, t = np.array([[1.0], [1.0], [1.0], [1.0], [1.0], [1e30]]), np.zeros((6, 1))
+    made = line(0.1, 1.0, batch_size=1, accumulate=2)
+    made.fit(X, t, epochs=1, max_steps=1)
+    first = bits(made.net)
+    made.fit(X, t, epochs=1, max_steps=1)
+    with pytest.raises(bpjit.DivergenceError) as raised:
+        made.fit(X, t, epochs=1)
+    assert (raised.value.epoch, raised.value.step) == (1, 3)
+    assert made.updates == 1 and bits(made.net) == first
 
 
 # Weights of samples

@@ -345,7 +345,7 @@ def steps(address, like):
             if losses[n] * 0.0 != 0.0 and (job.keep != 0 or job.gradient == 0):
                 job.done = n
                 return 1
-            if n == 0 and part == 0 and job.keep != 0:
+            if n == 0 and part + job.at_once >= job.count and job.keep != 0:  # nothing has changed until then
                 copy(theta, jit.at(job.good_theta, theta, theta.size))
                 copy(moments, jit.at(job.good_moments, theta, moments.size))
             if job.gradient != 0:
