@@ -99,9 +99,10 @@ def test_it_follows_from_the_seed():
     assert len({tuple(rows) for rows in held_out}) == 3
 
 
-def test_weights_are_split_too():
+@pytest.mark.parametrize("optimizer", [bpjit.Adam(), bpjit.LBFGS()], ids=["Adam", "LBFGS"])
+def test_weights_are_split_too(optimizer):
     w = np.random.default_rng(0).uniform(0, 2, 40)
-    one, other = trainer(), trainer()
+    one, other = trainer(optimizer), trainer(optimizer)
     rows, held_out = split_of(one, 0.5)
     of_class = np.array([2.0, 1.0])
     history = one.fit(X, T, epochs=2, validation=0.5, sample_weight=w, class_weight={0: 2})

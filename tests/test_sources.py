@@ -189,6 +189,7 @@ def with_object(folder):
     ("make", "error", "words"),
     [
         (lambda f: scipy.sparse.csr_array(spoiled(np.nan)), ValueError, "X holds nan at row 41, column 2: remove"),
+        (lambda f: scipy.sparse.csr_array(spoiled(np.nan, (40, 0))), ValueError, "X holds nan at row 40, column 0"),
         (lambda f: scipy.sparse.csc_array(spoiled(-np.inf)), ValueError, "X holds -inf at row 41, column 2: remove"),
         (lambda f: in_file(spoiled(np.nan), f), ValueError, "X holds nan at row 41, column 2: remove"),
         (lambda f: in_file(spoiled(np.nan).astype("f4"), f), ValueError, "X holds nan at row 41, column 2: remove"),
