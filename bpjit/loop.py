@@ -1,6 +1,7 @@
 """The loop of a fit: compiled calls of many steps, and between them whatever looks at the results."""
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from . import interrupts, lbfgs
+from . import interrupts, lbfgs, watching
 from .callbacks import amendments
+from .early_stopping import EarlyStopping
 from .engine import jit
 from .engine.epoch import Place
 from .engine.optimizers import LBFGS
@@ -18,7 +20,7 @@ from .engine.plan import Pace
 from .errors import DivergenceError
 from .network import GRADIENT_BATCH
 from .progress import Progress
-from .run import Position, Run
+from .run import Path, Position, Run
 from .sources import Batches, Dense
 
 if TYPE_CHECKING:
@@ -264,6 +266,7 @@ class Loop:
                 layers, l2 = trainer._optimizers, trainer.regularization.l2
                 if lbfgs.iterate(self.net, run.source, settings, layers, l2, most, trainer.threads, done):
                     run.over, trainer._stopped = True, "no step of L-BFGS lowers the loss any more"
+                    trainer._target = position.epoch
         except lbfgs.NotFinite:
             raise DivergenceError(
                 f"training diverged: the loss or its gradient is no finite number any more at epoch "
@@ -306,63 +309,94 @@ class Loop:
         try:
             run.callbacks.on_epoch_end(self.trainer, record)
         except BaseException:  # what it has not put into the record counts as not measured
-            with interrupts.wait():
-                more, _ = amendments(record, before)
-                self._judge({**dict.fromkeys(self.trainer._watched, math.nan), **before, **more}, more)
+            self._conclude(dict.fromkeys(self.trainer._watched, math.nan) | before, record, before)
             raise
-        more, wrong = amendments(record, before)
-        with interrupts.wait():
-            self._judge(before | more, more)
+        wrong = self._conclude(before, record, before)
         if wrong:
             raise TypeError(wrong)
-        if run.best is not None:
-            self._keep_best(before | more)
+
+    def _conclude(
+        self, known: Mapping[str, float], record: Mapping[str, float], before: Mapping[str, float]
+    ) -> str | None:
+        """Closes the epoch, of which `known` is known, and what callbacks have changed in its record; returns what is
+        wrong with that."""
+        with interrupts.wait():
+            more, wrong = amendments(record, before)
+            self.history.amend(more)
+            entries = {**known, **more}
+            self._judge(entries)
+            try:
+                if self.run.best is not None:
+                    self._keep_best(self.run.best, entries)
+                if self.run.over:
+                    self._validate_late()
+            finally:
+                if self.run.over:
+                    self._end_training()
+        return wrong
+
+    def _validate_late(self) -> None:
+        """The scores of an epoch that turns out to be the last one, of which the rest is judged already."""
+        run, stopping = self.run, self.trainer.early_stopping
+        if run.watched is None or run.validates(self.position.epoch):
+            return
+        self._validate(run.watched)
+        record = self.history.record(self.position.epoch - 1)
+        if stopping is not None and stopping.watch.startswith("validation_"):
+            self._observe(stopping, record)
+        if run.best is not None and run.best_by[0].startswith("validation_"):
+            self._keep_best(run.best, record)
 
     def _validate(self, watched: Dense) -> None:
         self.history.amend(self.net._scores(watched, self.trainer.threads, self.run.metrics))
 
-    def _judge(self, record: Mapping[str, float], more: Mapping[str, float]) -> None:
-        """Closes the epoch, whose entries are `record` with `more` that is not in the history yet."""
+    def _judge(self, record: Mapping[str, float]) -> None:
+        """What the schedule and early stopping make of the epoch."""
         trainer, position = self.trainer, self.position
-        self.history.amend(more)
         position.judged = position.epoch
         position.schedule = trainer.schedule.observe(position.schedule, record)
         rate = getattr(trainer.optimizer, "learning_rate", 0.0)
         ended = trainer.schedule.ended(position.schedule, rate)
-        stopping = trainer.early_stopping
-        if stopping is not None:
-            position.stopping = stopping.observe(position.stopping, record, position.epoch)
-            if stopping.restore_best and (position.best is None or position.stopping["best_epoch"] == position.epoch):
-                position.best = self.net._model.theta.copy()
-            ended = stopping.ended(position.stopping) or ended
+        if trainer.early_stopping is not None:
+            ended = self._observe(trainer.early_stopping, record) or ended
         if ended:
             self.run.over, trainer._stopped = True, trainer.stopped or ended
 
-    def _keep_best(self, record: Mapping[str, float]) -> None:
+    def _observe(self, stopping: EarlyStopping, record: Mapping[str, float]) -> str | None:
+        """Early stopping's verdict; keeps the parameters of its best epoch."""
+        position = self.position
+        position.stopping = stopping.observe(position.stopping, record, position.epoch)
+        if stopping.restore_best and position.stopping["best_epoch"] == position.epoch:
+            position.best = self.net._model.theta.copy()
+        return stopping.ended(position.stopping)
+
+    def _keep_best(self, file: Path, record: Mapping[str, float]) -> None:
         """Writes the network to the file for the best one if the epoch's score is better than any before it."""
-        trainer, run = self.trainer, self.run
-        column, best = run.best_by
-        score = record.get(column, math.nan) * (1 if best == "min" else -1)
-        path = str(run.best)
-        kept = trainer._kept[1] if trainer._kept is not None and trainer._kept[0] == path else math.inf
-        if score < kept:
+        trainer, (column, best) = self.trainer, self.run.best_by
+        score = watching.score("best", column, best, {column: math.nan, **record})
+        path = os.path.abspath(os.fspath(file))
+        kept = trainer._kept
+        is_known = kept is not None and kept[:2] == (path, column) and os.path.exists(path)
+        if score is not None and (kept is None or not is_known or score < kept[2]):
             self.net.save(path)
-            trainer._kept = path, score
+            trainer._kept = path, column, score
+
+    def _end_training(self) -> None:
+        """Nothing is left to do: the results have ended the training."""
+        trainer, position = self.trainer, self.position
+        trainer._target = position.epoch
+        stopping = trainer.early_stopping
+        if stopping is not None and stopping.ended(position.stopping) and position.best is not None:
+            trainer.restore_best()
 
     # -------------------------------------------------------------------------------------------------- end
 
     def _finish(self) -> None:
-        """In the end of a training that nothing has interrupted: scores of the last epoch, the best parameters."""
+        """In the end of a training that nothing has interrupted: the scores of its last epoch, the checkpoint."""
         trainer, run, position = self.trainer, self.run, self.position
-        at_epoch = position.epoch > 0 and not position.step
-        if not run.cut and at_epoch and run.watched is not None and not run.validates(position.epoch):
-            self._validate(run.watched)
-        with interrupts.wait():
-            if run.over:
-                trainer._target = position.epoch
-            stopping = trainer.early_stopping
-            if stopping is not None and stopping.restore_best and stopping.ended(position.stopping):
-                trainer.restore_best()
+        if not (run.cut or run.over) and position.epoch > 0 and not position.step:
+            with interrupts.wait():
+                self._validate_late()
         if run.checkpoint is not None:
             trainer.checkpoint(run.checkpoint)
         if trainer.stopped:

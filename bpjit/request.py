@@ -43,7 +43,8 @@ def checked(
     """The run that these arguments of `Trainer.fit` ask for. Raises ValueError, TypeError or OSError."""
     position = trainer._position
     source, watched = sets(trainer.net, X, t, validation, sample_weight, class_weight, trainer._order_seed)
-    if epochs is None and trainer._target <= position.epoch:
+    is_closed = position.judged == position.epoch  # else an error had come between an epoch and its scores
+    if epochs is None and trainer._target <= position.epoch and is_closed:
         raise ValueError("epochs is None, but nothing is left to do: give the number of epochs")
     target = trainer._target if epochs is None else position.epoch + check.integer(epochs, "epochs", low=1)
     last_update = position.updates + _or_no_limit(max_steps, "max_steps")
@@ -130,7 +131,8 @@ def _batch_size(trainer: "Trainer", source: Source, target: int) -> int:
                 "another optimiser, or begin with a new Trainer"
             )
         return samples
-    batch_size = check.batch_size(trainer.batch_size * trainer.accumulate, samples)
+    name = "batch_size" if trainer.accumulate == 1 else "batch_size * accumulate"
+    batch_size = check.batch_size(trainer.batch_size * trainer.accumulate, samples, name)
     if trainer.optimizer.full_batch and batch_size < samples:
         raise ValueError(
             f"{type(trainer.optimizer).__name__} needs all {samples} samples in every mini-batch, but batch_size is "

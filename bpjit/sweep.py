@@ -83,6 +83,8 @@ def of(trainer: "Trainer", X: Any, t: Any, low: Any, high: Any, steps: Any, opti
     low = validation.real(low, "low", low=0, low_open=True)
     high = validation.real(high, "high", low=low, low_open=True)
     steps = validation.integer(steps, "steps", low=FEWEST)
+    for name in options:
+        validation.choice(name, ("validation", "sample_weight", "class_weight"), "an option of find_learning_rate")
     base = trainer.learning_rate
     other = trainer._for_trial(Range(low / base, high / base, steps))
     losses = _Losses()

@@ -99,7 +99,8 @@ def restore(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any])
     trainer.history = History.from_columns(configuration["history"], trainer._position.epoch)
     trainer._stopped = _text(configuration.get("stopped"), "stopped")
     if (kept := configuration.get("best")) is not None:
-        trainer._kept = str(kept[0]), check.real(kept[1], "best")
+        path, column, score = kept
+        trainer._kept = str(path), str(column), check.real(score, "best")
     trainer.history.compile_seconds = check.real(configuration["compile_seconds"], "compile_seconds", low=0)
     net.history = trainer.history
     return trainer

@@ -94,7 +94,7 @@ class Trainer:
         seed = check.seed(seed)
         self._seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) if seed is None else seed
         self._shuffle = _orders(shuffle)
-        self.threads = check.threads(threads)
+        self.threads = threads
         self.history = History()
         self._position = Position()
         self._target = 0  # the epoch that the last fit was to reach
@@ -110,7 +110,7 @@ class Trainer:
         self._schedule: Schedule = UNSCHEDULED
         self._run: Run | None = None  # of the fit that is running
         self._stopped: str | None = None
-        self._kept: tuple[str, float] | None = None  # the file for the best network, and the score of what it holds
+        self._kept: tuple[str, str, float] | None = None  # the file for the best network, the column, and its score
         self._begun = 0  # the update that the optimiser's moments began with
         if optimizer is not None:
             self.optimizer = optimizer
@@ -126,6 +126,15 @@ class Trainer:
     @property
     def net(self) -> Network:
         return self._net
+
+    @property
+    def threads(self) -> int | None:
+        """The upper limit of threads, which may be set; None for as many as pay."""
+        return self._threads
+
+    @threads.setter
+    def threads(self, threads: int | None) -> None:
+        self._threads = check.threads(threads)
 
     @property
     def batch_size(self) -> int:
@@ -217,7 +226,7 @@ class Trainer:
 
     @property
     def updates(self) -> int:
-        """Mini-batches trained so far, in all fits."""
+        """Updates so far, in all fits: one for each mini-batch, or for `accumulate` of them."""
         return self._position.updates
 
     @property
@@ -285,6 +294,9 @@ class Trainer:
         self._begin(run)
         try:
             Loop(self, run, display).train()
+        except BaseException:
+            self._stopped = None
+            raise
         finally:
             with interrupts.wait():
                 self._fingerprint, self._run = self._checksum, None
@@ -331,9 +343,10 @@ class Trainer:
         """The losses of so many mini-batches that are trained with rates from low to high, and the rate they suggest.
 
         Smith's range test, on a copy: network and trainer stay as they are. It ends where training diverges. low, high:
-        learning rates; a layer with a rate of its own keeps its proportion. options: those of `fit` that say what the
-        data are, such as sample_weight. Raises ValueError or TypeError for what cannot be; ValueError too if training
-        diverges within the first ten steps.
+        learning rates; a layer with a rate of its own keeps its proportion. options: validation (of which only a
+        fraction matters), sample_weight and class_weight, as in `fit`; orders that were given as shuffle are not used.
+        Raises ValueError or TypeError for what cannot be; ValueError too if training diverges within the first ten
+        steps.
 
         >>> X, t = np.random.default_rng(0).normal(size=(200, 4)), np.arange(200) % 3
         >>> trainer = Trainer(Network([4, 8, 3], seed=0), seed=0)

@@ -1,6 +1,7 @@
 """Watching a column of the history: whether the least or the greatest is the best, and the score of an epoch."""
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -47,7 +48,8 @@ def score(who: str, watch: str, best: str, record: Mapping[str, float]) -> float
     value = record[watch]
     if math.isnan(value):
         return None
-    return value if best == "min" else -value
+    # A perfect score may be infinite, which the JSON of a checkpoint does not hold.
+    return max(value if best == "min" else -value, -sys.float_info.max)
 
 
 def restored(who: str, first: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:

@@ -285,7 +285,8 @@ class Function(Schedule):
     """A function of the user's: of the step, or with unit="epochs" of the epochs so far, step / steps_per_epoch.
 
     PyTorch's LambdaLR, where it is stepped after every mini-batch. It must give the same factor for the same argument,
-    a number that is finite and not negative. A checkpoint cannot keep it.
+    a number that is finite and not negative; it is asked ahead, for all steps of a compiled call. A checkpoint cannot
+    keep it.
 
     >>> Function(lambda step: 0.5**step).factors(1, 3, steps_per_epoch=10)
     array([0.5  , 0.25 , 0.125])

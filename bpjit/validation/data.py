@@ -104,7 +104,7 @@ def targets(t: Any, *, kind: str, outputs: int, samples: int, dtype: np.dtype, n
 
 
 def sample_weights(u: Any, *, samples: int, dtype: np.dtype, name: str = "sample_weight") -> np.ndarray:
-    """u as finite weights (S,) of dtype, none negative; same errors as `targets`.
+    """u as finite weights (S,) of dtype, 0 or of the size of ordinary numbers; same errors as `targets`.
 
     >>> sample_weights([0, 2], samples=2, dtype=np.dtype("float32"))
     array([0., 2.], dtype=float32)
@@ -114,6 +114,10 @@ def sample_weights(u: Any, *, samples: int, dtype: np.dtype, name: str = "sample
         raise ValueError(f"{name} has shape {A.shape} for {samples} samples: give one weight a sample")
     A = as_finite(A, dtype, name)
     _within(A, 0, None, name, "a weight")
+    sizes = A.astype(np.float64)
+    extreme = A[(sizes > 1e100) | ((sizes > 0) & (sizes < 1e-100))]
+    if extreme.size:
+        raise ValueError(f"{name} holds {extreme[0]:g}: give weights that are 0 or between 1e-100 and 1e+100")
     return A
 
 
