@@ -171,7 +171,8 @@ def export(repository: Path, base: str | None, folder: Path) -> None:
     print("The parent:", git(repository, "log", "-1", "--format=%h %s", commit), flush=True)
     git(repository, "archive", f"--output={folder}.tar", commit)
     with tarfile.open(f"{folder}.tar") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # which Python 3.11.2 has not
+        archive.extractall(folder)
 
 
 def guard(parent: Tree, checkout: Tree, cases: Sequence[str]) -> int:
