@@ -275,6 +275,7 @@ optimizers.Adam.begin.address(np.float64)
 """
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once(tmp_path):
     folder = tmp_path / "kernels"
     processes = [

@@ -84,9 +84,7 @@ def faults(assembly, dtype, register, tiles):
     return found
 
 
-@pytest.fixture(
-    scope="module", params=[cpu if cpu == "haswell" else pytest.param(cpu, marks=pytest.mark.slow) for cpu in CPUS]
-)
+@pytest.fixture(scope="module", params=[pytest.param(cpu, marks=pytest.mark.slow) for cpu in CPUS])
 def compiled(request):
     """What COMPILE has found for a CPU, {"kernel dtype": assembly} and the vectors of the tiles; and its registers."""
     cpu = {"NUMBA_CPU_NAME": request.param, "NUMBA_CPU_FEATURES": ""}  # "": not what this machine has besides
