@@ -283,8 +283,12 @@ MUTANTS = [
         undropped="a, delta = layout.a(work, layers[task.l - 1]),",
     ),
     *of("noise.py", "1.0 / (1.0 - rate)", not_scaled="1.0"),
-    *of("noise.py", "mixed(state + np.uint64(l))", layers_alike="mixed(state)"),
-    *of("noise.py", "mixed(mixed(np.uint64(seed)) + np.uint64(epoch))", epochs_alike="mixed(mixed(np.uint64(seed)))"),
+    *of("noise.py", "splitmix64(state + np.uint64(l))", layers_alike="splitmix64(state)"),
+    *of(
+        "noise.py",
+        "splitmix64(splitmix64(np.uint64(seed)) + np.uint64(epoch))",
+        epochs_alike="splitmix64(splitmix64(np.uint64(seed)))",
+    ),
     *of("noise.py", "+ np.uint64(step))", steps_alike=")"),
     *of("noise.py", "x[j, q] += c *", sign="x[j, q] -= c *"),
     *of(

@@ -6,6 +6,7 @@ from numba import types
 from . import jit, layout, tile
 from .jit import INDEX, NUMBER, matrix, vector
 from .losses import COSTS
+from .noise import GOLDEN_GAMMA, splitmix64
 from .tile import PANEL_MAX, SMALL, TILE_NUMBERS
 
 ORDER = types.Array(types.intp, 1, "C")
@@ -115,8 +116,6 @@ def shuffle(order, seed, epoch):
     for i in range(order.size):
         order[i] = i
     for i in range(order.size - 1, 0, -1):
-        state += np.uint64(0x9E3779B97F4A7C15)
-        x = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        k = np.intp((((x ^ (x >> np.uint64(31))) >> np.uint64(32)) * np.uint64(i + 1)) >> np.uint64(32))
+        k = np.intp(((splitmix64(state) >> np.uint64(32)) * np.uint64(i + 1)) >> np.uint64(32))
+        state += GOLDEN_GAMMA
         order[i], order[k] = order[k], order[i]

@@ -20,6 +20,8 @@ CENTRE_BELOW = 6.7187563600e1, 7.8757757664e1, 1.7895169469e1, 1.0
 TAIL = 1.7023821103e-1, 1.3067284816, 2.7568153900, 1.4234372777
 TAIL_BELOW = 0.0, 1.2021132975e-1, 7.3700164250e-1, 1.0
 
+GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+
 
 @jit.kernel(jit.records(layout.LAYER), INDEX, INDEX, INDEX, INDEX)
 def draw_keys(layers, seed, epoch, step, before):
@@ -27,15 +29,16 @@ def draw_keys(layers, seed, epoch, step, before):
 
     SplitMix64 (Steele, Lea and Flood, 2014) over the numbers that it stands for, one after the other.
     """
-    state = mixed(mixed(mixed(np.uint64(seed)) + np.uint64(epoch)) + np.uint64(step))
+    state = splitmix64(splitmix64(splitmix64(np.uint64(seed)) + np.uint64(epoch)) + np.uint64(step))
     for l in range(layers.size):
-        layers[l].key = np.int64(mixed(state + np.uint64(l)))
+        layers[l].key = np.int64(splitmix64(state + np.uint64(l)))
         layers[l].before = before
 
 
 @jit.inline
-def mixed(x):
-    x = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
+def splitmix64(state):
+    """The next number after a state, which goes on by GOLDEN_GAMMA from one number to the next."""
+    x = np.uint64(state) + GOLDEN_GAMMA
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
