@@ -60,6 +60,24 @@ class Table:
         )
 
 
+def printable(text: str) -> str:
+    r"""The text in one line, with nothing in it that a terminal would obey: such characters are escaped.
+
+    >>> print(printable("red\x1b[31m"))
+    red\x1b[31m
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """The text in at most so many characters.
+
+    >>> shortened("versicolor", 6), shortened("setosa", 6)
+    ('versi…', 'setosa')
+    """
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def size_text(size: float) -> str:
     """A number of bytes, in the unit that suits it.
 

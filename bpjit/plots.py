@@ -1,6 +1,7 @@
 """Plots of a training run and of a network, drawn by matplotlib without a screen and without its global state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import isfinite, isnan, isqrt
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from .schedules.base import Schedule
     from .sweep import Sweep
 
-__all__ = ["plot", "plot_diagnosis", "plot_schedules", "plot_sweep", "plot_weights"]
+__all__ = ["history_panels", "plot", "plot_diagnosis", "plot_schedules", "plot_sweep", "plot_weights", "side_by_side"]
+
+Panel = Callable[["Axes"], None]
+"""Draws on the axes that it is given."""
 
 # Blue and orange stay apart for every kind of colour blindness (Okabe and Ito, "Color Universal Design").
-_TRAIN = "#0072B2"
-_VALIDATION = "#D55E00"
-_OTHERS = (_VALIDATION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+BLUE = "#0072B2"
+ORANGE = "#D55E00"
+_OTHERS = (ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _PALE = "#B8D6E8"
 _SIGNED = "RdBu_r"
 """Red above 0, blue below, white at 0: told apart by all but those who see no colour."""
@@ -49,6 +53,11 @@ def plot(history: Mapping[str, Sequence[float]], path: str | PathLike[str] | Non
     >>> [axes.get_ylabel() for axes in figure.axes]
     ['loss', 'validation accuracy']
     """
+    return side_by_side(history_panels(history), path)
+
+
+def history_panels(history: Mapping[str, Sequence[float]]) -> list[Panel]:
+    """What `plot` draws one beside the other: the losses, scores of a kind, learning rates."""
     measured = {name: values for name, values in history.items() if any(not isnan(value) for value in values)}
     losses = {name: values for name, values in measured.items() if name in ("loss", "validation_loss")}
     if "loss" not in losses:
@@ -58,14 +67,16 @@ def plot(history: Mapping[str, Sequence[float]], path: str | PathLike[str] | Non
     others = {name: values for name, values in scores.items() if name not in rising}
     rates = measured.get("learning_rate", ())
 
-    figure, axes = _panels(1 + bool(rising) + bool(others) + bool(rates))
-    panels = iter(axes)
-    _draw_losses(next(panels), losses)
-    for group in (rising, others):
-        if group:
-            _draw_scores(next(panels), group)
-    if rates:
-        _draw_rates(next(panels), rates)
+    panels: list[Panel] = [partial(_draw_losses, losses=losses)]
+    panels += [partial(_draw_scores, scores=group) for group in (rising, others) if group]
+    return panels + ([partial(_draw_rates, rates=rates)] if rates else [])
+
+
+def side_by_side(panels: Sequence[Panel], path: str | PathLike[str] | None = None) -> "Figure":
+    """A figure of panels, one beside the other; saved if `path` is given."""
+    figure, axes = _panels(len(panels))
+    for panel, place in zip(panels, axes, strict=True):
+        panel(place)
     if path is not None:
         figure.savefig(path)
     return figure
@@ -84,13 +95,13 @@ def plot_sweep(sweep: "Sweep", path: str | PathLike[str] | None = None) -> "Figu
     """
     figure, (axes,) = _panels(1)
     axes.set_xscale("log")
-    axes.plot(sweep.rates, sweep.losses, label="mini-batches", color=_TRAIN, alpha=0.35, linewidth=1.0)
-    axes.plot(sweep.rates, sweep.smoothed, label="smoothed", color=_TRAIN)
+    axes.plot(sweep.rates, sweep.losses, label="mini-batches", color=BLUE, alpha=0.35, linewidth=1.0)
+    axes.plot(sweep.rates, sweep.smoothed, label="smoothed", color=BLUE)
     if sweep.suggestion is not None:
-        axes.axvline(sweep.suggestion, label=f"suggestion, {sweep.suggestion:.3g}", color=_VALIDATION, linestyle="--")
+        axes.axvline(sweep.suggestion, label=f"suggestion, {sweep.suggestion:.3g}", color=ORANGE, linestyle="--")
     _limit(axes, [value for value in sweep.smoothed if isfinite(value)])
     axes.set_xlabel("learning rate")
-    _finish(axes, "loss")
+    finish(axes, "loss")
     axes.legend(loc="best", frameon=False)
     if path is not None:
         figure.savefig(path)
@@ -118,7 +129,7 @@ def plot_schedules(
     figure.subplots(rows, wide, squeeze=False, sharex=True, sharey=True)
     steps = [step / steps_per_epoch for step in range(epochs * steps_per_epoch)]
     for axes, (label, schedule) in zip(figure.axes, schedules.items()):
-        axes.plot(steps, schedule.factors(0, len(steps), steps_per_epoch), color=_TRAIN)
+        axes.plot(steps, schedule.factors(0, len(steps), steps_per_epoch), color=BLUE)
         axes.set_title(label, fontsize="small")
         axes.tick_params(labelsize="small")
         axes.grid(alpha=0.3)
@@ -154,13 +165,13 @@ def _limit(axes: "Axes", values: Sequence[float]) -> None:
 
 
 def _draw_losses(axes: "Axes", losses: Mapping[str, Sequence[float]]) -> None:
-    _draw(axes, losses["loss"], "training", _TRAIN)
+    _draw(axes, losses["loss"], "training", BLUE)
     if "validation_loss" in losses:
-        _draw(axes, losses["validation_loss"], "validation", _VALIDATION)
+        _draw(axes, losses["validation_loss"], "validation", ORANGE)
     values = [value for series in losses.values() for value in series if isfinite(value)]
     if values and 0.0 < _LOG_RATIO * min(values) < max(values):
         axes.set_yscale("log")
-    _finish(axes, "loss")
+    finish(axes, "loss")
     axes.legend(loc="upper right", frameon=False)
 
 
@@ -169,15 +180,15 @@ def _draw_scores(axes: "Axes", scores: Mapping[str, Sequence[float]]) -> None:
         _draw(axes, values, name.replace("_", " "), _OTHERS[number % len(_OTHERS)])
     validated = all(name.startswith("validation_") for name in scores)
     name = next(iter(scores)).replace("_", " ") if len(scores) == 1 else "validation score" if validated else "score"
-    _finish(axes, name)
+    finish(axes, name)
     axes.legend(loc="best", frameon=False)
 
 
 def _draw_rates(axes: "Axes", rates: Sequence[float]) -> None:
-    _draw(axes, rates, "learning rate", _TRAIN)
+    _draw(axes, rates, "learning rate", BLUE)
     if 0 < _LOG_RATIO * float(np.nanmedian(rates)) < float(np.nanmax(rates)):  # most of the run would lie at 0
         axes.set_yscale("log")
-    _finish(axes, "learning rate")
+    finish(axes, "learning rate")
     axes.legend(loc="best", frameon=False)
 
 
@@ -191,7 +202,7 @@ def _draw(axes: "Axes", values: Sequence[float], label: str, colour: str) -> Non
     axes.plot(list(points), list(points.values()), label=f"{label}, last {last:.4g}", color=colour, marker=marker)
 
 
-def _finish(axes: "Axes", name: str) -> None:
+def finish(axes: "Axes", name: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     if axes.get_xlabel() == "epoch":
@@ -211,13 +222,13 @@ def plot_diagnosis(diagnosis: "Diagnosis", path: str | PathLike[str] | None = No
     layers, learnt = diagnosis.layers, diagnosis.layers[0].delta is not None
     figure = _figure(max(10.5, 0.8 * len(layers)), 6.6 if learnt else 3.6)
     panels = list(figure.subplots(2 if learnt else 1, 3, squeeze=False).flat)
-    _draw_spreads(panels[0], [layer.z for layer in layers], "z, into the activation function", "z", _TRAIN)
-    _draw_spreads(panels[1], [layer.a for layer in layers], "a, out of the activation function", "a", _TRAIN)
+    _draw_spreads(panels[0], [layer.z for layer in layers], "z, into the activation function", "z", BLUE)
+    _draw_spreads(panels[1], [layer.a for layer in layers], "a, out of the activation function", "a", BLUE)
     _draw_flat(panels[2], diagnosis)
     if learnt:
         of_layers = [layer.delta for layer in layers], [layer.gradient for layer in layers]
-        _draw_spreads(panels[3], of_layers[0], "δ of single samples", "δ", _VALIDATION)
-        _draw_spreads(panels[4], of_layers[1], "gradient of the weights", "∂C/∂w", _VALIDATION)
+        _draw_spreads(panels[3], of_layers[0], "δ of single samples", "δ", ORANGE)
+        _draw_spreads(panels[4], of_layers[1], "gradient of the weights", "∂C/∂w", ORANGE)
         _draw_norms(panels[5], diagnosis)
     figure.suptitle(f"{diagnosis.network} on {diagnosis.samples:,} samples", fontsize="medium")
     figure.supxlabel(_listed(diagnosis.findings), fontsize="small")
@@ -263,7 +274,7 @@ def _draw_flat(axes: "Axes", diagnosis: "Diagnosis") -> None:
     flat = [100 * (layer.flat or 0.0) for layer in diagnosis.layers]
     stuck = [100 * (layer.dead or layer.saturated or 0) / layer.units for layer in diagnosis.layers]
     axes.bar(numbers, flat, 0.75, color=_PALE, label="of all z")
-    axes.bar(numbers, stuck, 0.4, color=_VALIDATION, label="of the units, for every z")
+    axes.bar(numbers, stuck, 0.4, color=ORANGE, label="of the units, for every z")
     axes.set_ylim(0, 100)
     axes.legend(frameon=False)
     axes.set_title("no gradient passes: dead or saturated", fontsize="medium")
@@ -274,8 +285,8 @@ def _draw_norms(axes: "Axes", diagnosis: "Diagnosis") -> None:
     numbers = range(1, len(diagnosis.layers) + 1)
     deltas = [layer.delta_norm or np.nan for layer in diagnosis.layers]  # a 0 has no place on a logarithmic axis
     ratios = [layer.gradient_ratio or np.nan for layer in diagnosis.layers]
-    axes.plot(numbers, deltas, color=_VALIDATION, marker="o", label="‖δ‖ of a sample")
-    axes.plot(numbers, ratios, color=_TRAIN, marker="s", linestyle="--", label="‖∂C/∂W‖ / ‖W‖")
+    axes.plot(numbers, deltas, color=ORANGE, marker="o", label="‖δ‖ of a sample")
+    axes.plot(numbers, ratios, color=BLUE, marker="s", linestyle="--", label="‖∂C/∂W‖ / ‖W‖")
     if np.isfinite([*deltas, *ratios]).any():
         axes.set_yscale("log")
     axes.legend(frameon=False)
@@ -284,7 +295,7 @@ def _draw_norms(axes: "Axes", diagnosis: "Diagnosis") -> None:
 
 
 def _finish_layers(axes: "Axes", layers: int, name: str) -> None:
-    _finish(axes, name)
+    finish(axes, name)
     axes.set_xlabel("layer")
     axes.set_xlim(0.4, layers + 0.6)
 

@@ -41,7 +41,8 @@ FLOORS = [
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
     | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary", "regularization")}
     | {"bpjit.request", "bpjit.loop", "bpjit.trainer_state", "bpjit.training_set"},
-    {"bpjit.datasets", "bpjit.plots"},
+    {"bpjit.datasets", "bpjit.plots"}
+    | {f"bpjit.assessment{name}" for name in ("", ".answers", ".classes", ".plots", ".residuals")},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},
     {"bpjit.bench.peers", "bpjit.bench.chart"},
