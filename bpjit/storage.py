@@ -7,6 +7,7 @@ of each tensor, and metadata) and the numbers. Nothing in it is executable. The 
     kind           "model": W1, b1, W2, ... and what makes the network; "checkpoint": the state of a Trainer
     version        "1"
     configuration  JSON
+    preparation    JSON: how rows of a file become the network's inputs; only in some models
     checksum       SHA-256 of the other metadata and of every tensor's name, dtype, shape and bytes; it finds
                    accidents: whoever means to can forge it, so that every reader checks all else as well
 """
@@ -21,7 +22,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from io import BufferedReader
+from io import BufferedReader, BufferedWriter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ FORMAT = "bpjit"
 VERSION = "1"
 KINDS = {"model": "bpjit.load", "checkpoint": "bpjit.Trainer.resume"}
 METADATA = {"format", "kind", "version", "configuration", "checksum"}
+OPTIONAL = {"model": {"preparation"}}
 
 # Room for a hundred thousand tensors, or for a history of as many epochs. Python's objects take up to 30
 # times the size of the JSON they come from: a hostile header costs half a gigabyte at the very most.
@@ -64,8 +66,10 @@ Tensors = dict[str, np.ndarray]
 # Models and checkpoints
 
 
-def save(net: "Network", path: Path) -> None:
+def save(net: "Network", path: Path, preparation: Mapping[str, Any] | None = None) -> None:
     """Writes the network to a file: a file of that name is replaced when the new one is complete, or kept.
+
+    preparation: what JSON can hold, to be kept with it.
 
     The parameters keep their dtype, float32 or float64, and every bit. Raises OSError where the file cannot
     be written, ValueError for parameters that are not finite, TypeError for a path that is none.
@@ -81,7 +85,10 @@ def save(net: "Network", path: Path) -> None:
         tensors[f"W{l}"] = W
         if b is not None:
             tensors[f"b{l}"] = b
-    write(path, tensors, _metadata("model", configuration))
+    metadata = _metadata("model", configuration)
+    if preparation is not None:
+        metadata["preparation"] = json.dumps(preparation, allow_nan=False)
+    write(path, tensors, metadata)
 
 
 def load(path: Path) -> "Network":
@@ -97,15 +104,28 @@ def load(path: Path) -> "Network":
     ...     load(f"{folder}/model.safetensors").sizes
     (4, 3)
     """
+    return load_prepared(path)[0]
+
+
+def load_prepared(path: Path) -> tuple["Network", Any]:
+    """The network that `save` wrote, and the preparation that it was given, or None; errors as those of `load`.
+
+    >>> import bpjit, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(bpjit.Network([4, 3]), f"{folder}/model.safetensors", {"columns": 4})
+    ...     load_prepared(f"{folder}/model.safetensors")[1]
+    {'columns': 4}
+    """
     from .network import Network
 
-    tensors, configuration = read(path, "model")
-    with _soundness(path, "model"):
+    tensors, configuration, more = _read(path, "model")
+    with soundness(path, "model"):
         parameters = _parameters(tensors, configuration)
         require(configuration)
         net = Network(**configuration)
         net.set_parameters(parameters)
-    return net
+        preparation = _json(more["preparation"]) if "preparation" in more else None
+    return net, preparation
 
 
 def checkpoint(trainer: "Trainer", path: Path) -> None:
@@ -130,7 +150,7 @@ def resume(path: Path) -> "Trainer":
     from .training import Trainer
 
     tensors, configuration = read(path, "checkpoint")
-    with _soundness(path, "checkpoint"):
+    with soundness(path, "checkpoint"):
         # A forged size must not cost memory: the parameters are compared before a network is made.
         weights = {name: tensor for name, tensor in tensors.items() if re.fullmatch("[Wb][0-9]+", name)}
         _parameters(weights, configuration["network"])
@@ -179,11 +199,32 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write(f"{folder}/counts.safetensors", {"n": np.arange(3)}, _metadata("model", {"of": "sheep"}))
     """
-    target, mode = _target(path)
+    place = _target(path)
     plain = {name: _plain(name, tensor) for name, tensor in tensors.items()}
     content = safetensors.numpy.save(plain, {**metadata, "checksum": _checksum(plain, metadata)})
     if int.from_bytes(content[:8], "little") > HEADER_LIMIT:
         raise ValueError(f"the configuration is too long for a file: over {HEADER_LIMIT >> 20} MiB in JSON")
+    with _replacing(*place) as file:
+        file.write(content)
+
+
+def replacing(path: Path) -> contextlib.AbstractContextManager[BufferedWriter]:
+    """A file to write, which takes the name if the block ends without an error: otherwise all stays as it was.
+
+    Raises OSError or TypeError, before the block, where there is no place for it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/answer.txt") as file:
+    ...         written = file.write(b"42")
+    ...     os.listdir(folder)
+    ['answer.txt']
+    """
+    return _replacing(*_target(path))
+
+
+@contextlib.contextmanager
+def _replacing(target: str, mode: int | None) -> Iterator[BufferedWriter]:
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f".bpjit-{secrets.token_hex(8)}.tmp")
     try:
@@ -192,7 +233,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
         with open(os.open(temporary, flags, 0o666), "wb") as file:
             if mode is not None:
                 os.chmod(temporary, mode)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -274,15 +315,20 @@ def read(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
     ...     read(f"{folder}/counts.safetensors", "model")
     ({'n': array([0, 1, 2])}, {'of': 'sheep'})
     """
+    return _read(path, kind)[:2]
+
+
+def _read(path: Path, kind: str) -> tuple[Tensors, dict[str, Any], dict[str, str]]:
+    """The tensors, the configuration, and the metadata as they are."""
     name = _name(path)
-    with _soundness(path, kind):
+    with soundness(path, kind):
         if not stat.S_ISREG(os.stat(name).st_mode):
             raise ValueError("it is a folder, a pipe or a device")
         with open(name, "rb", opener=_without_waiting) as file:
             return _content(file, kind)
 
 
-def _content(file: BufferedReader, kind: str) -> tuple[Tensors, dict[str, Any]]:
+def _content(file: BufferedReader, kind: str) -> tuple[Tensors, dict[str, Any], dict[str, str]]:
     size = os.fstat(file.fileno()).st_size
     header, length = _header(file, size)
     metadata = _checked_metadata(header.pop("__metadata__", None), kind)
@@ -295,7 +341,8 @@ def _content(file: BufferedReader, kind: str) -> tuple[Tensors, dict[str, Any]]:
     configuration = _json(metadata["configuration"])
     if not isinstance(configuration, dict):
         raise ValueError("its configuration is not a JSON object")
-    return {name: t.astype(t.dtype.newbyteorder("="), copy=False) for name, t in tensors.items()}, configuration
+    tensors = {name: t.astype(t.dtype.newbyteorder("="), copy=False) for name, t in tensors.items()}
+    return tensors, configuration, metadata
 
 
 def _header(file: BufferedReader, size: int) -> tuple[dict[str, Any], int]:
@@ -318,11 +365,13 @@ def _checked_metadata(metadata: Any, kind: str) -> dict[str, str]:
         raise ValueError("it is a safetensors file of another program")
     if metadata.get("version") != VERSION:
         raise ValueError(f"this bpjit reads version {VERSION!r} of the format, not {metadata.get('version')!r}")
-    if metadata.keys() != METADATA or not all(isinstance(text, str) for text in metadata.values()):
+    if not metadata.keys() >= METADATA or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError(f"its metadata are not the texts {', '.join(sorted(METADATA))}")
     if metadata["kind"] != kind:
         reader = KINDS.get(metadata["kind"])
         raise ValueError(f"it is of kind {metadata['kind']!r}" + (f": {reader} reads it" if reader else ""))
+    if more := metadata.keys() - METADATA - OPTIONAL.get(kind, set()):
+        raise ValueError(f"its metadata have {min(more)[:40]!r}, which a {kind} has not")
     return metadata
 
 
@@ -389,7 +438,7 @@ def _name(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _soundness(path: Path, kind: str) -> Iterator[None]:
+def soundness(path: Path, kind: str) -> Iterator[None]:
     """Makes of whatever a file's content provokes a FileFormatError; what the system reports passes."""
     try:
         yield

@@ -43,6 +43,12 @@ FLOORS = [
     | {"bpjit.request", "bpjit.loop", "bpjit.trainer_state", "bpjit.training_set"},
     {"bpjit.datasets", "bpjit.plots"}
     | {f"bpjit.assessment{name}" for name in ("", ".answers", ".classes", ".plots", ".residuals")},
+    {
+        f"bpjit.tables.{name}"
+        for name in ("errors", "cells", "source", "csv", "parquet", "idx", "npz", "survey", "columns")
+    }
+    | {f"bpjit.tables.{name}" for name in ("targets", "split", "files", "preparation", "prepared", "model", "output")}
+    | {"bpjit.tables"},
     {"bpjit"},
     {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},
     {"bpjit.bench.peers", "bpjit.bench.chart"},

@@ -1,0 +1,162 @@
+"""Cells of a column as texts or as numbers: what every file format comes to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .errors import DataError, options, shown
+
+MISSING_IN_TEXT = (
+    *("", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "<NA>"),
+    *("#N/A", "#N/A N/A", "#NA", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
+"""What stands for a missing value in a CSV file: pyarrow's own list, and <NA> of pandas."""
+
+NUMBER = r"^[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))$"
+"""What pyarrow reads as a float64."""
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the texts of a file are read: its name, what stands for a missing value, the sign before decimals.
+
+    given: those of the texts in `missing` that the user named, when the file was opened.
+    """
+
+    name: str
+    missing: tuple[str, ...] = ("",)
+    decimal: str = "."
+    given: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, usual: Sequence[str], given: Sequence[str], decimal: str = ".") -> "Reading":
+        """With what usually stands for a missing value in such a file, and what the user gives."""
+        stripped = tuple(text.strip() for text in given)
+        return cls(name, tuple(dict.fromkeys([*usual, *stripped])), decimal, stripped)
+
+    @cached_property
+    def missing_set(self) -> Any:
+        return pa.array(self.missing, pa.string())
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Some rows of one column: the name of the column, the number of rows before them, how texts are read."""
+
+    array: Any
+    column: str
+    first: int
+    reading: Reading
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @property
+    def type(self) -> Any:
+        return self.array.type
+
+    @cached_property
+    def texts(self) -> Any:
+        """As a pyarrow array of strings without blanks around them, null where missing."""
+        array = self.array
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        if pa.types.is_floating(array.type):
+            array = pc.if_else(pc.is_nan(array), None, array)
+        trimmed = pc.utf8_trim_whitespace(array.cast(pa.string()))
+        if not self.reading.missing:
+            return trimmed
+        return pc.if_else(pc.is_in(trimmed, self.reading.missing_set), pa.scalar(None, pa.string()), trimmed)
+
+    def numbers(self, boolean: bool = False) -> np.ndarray:
+        """As float64, NaN where missing; `boolean`: true and false are numbers, too.
+
+        Raises DataError for a text, an infinite number, and one that is too large for float32.
+        """
+        values, wrong = self.parsed(boolean)
+        if wrong.any():
+            raise self.not_a_number(int(np.argmax(wrong)))
+        with np.errstate(invalid="ignore"):
+            large = np.abs(values) > LARGEST
+        if large.any():
+            row = int(np.argmax(large))
+            what = "infinite" if np.isinf(values[row]) else "too large for a network's numbers (float32)"
+            raise DataError(
+                f"{self.place(row)} holds {shown(self.value(row))}, which is {what}: correct it, or "
+                f"leave the column out with {options('ignore', [self.column])}"
+            )
+        return values
+
+    def parsed(self, boolean: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """As float64, NaN where there is none, and which cells hold something that is no number."""
+        if not is_text(self.type):
+            array = self.array
+            if pa.types.is_dictionary(array.type):
+                array = array.dictionary_decode()
+            if pa.types.is_boolean(array.type):
+                array = array.cast(pa.uint8())
+            return as_numpy(array.cast(pa.float64(), safe=False)), np.zeros(len(self), bool)
+        texts = self.texts
+        if self.reading.decimal != ".":
+            texts = pc.replace_substring(texts, self.reading.decimal, ".")
+        if boolean:
+            lower = pc.utf8_lower(texts)
+            texts = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", texts))
+        try:
+            return as_numpy(texts.cast(pa.float64())), np.zeros(len(self), bool)
+        except pa.ArrowInvalid:
+            is_number = pc.match_substring_regex(texts, NUMBER)
+            numbers = pc.if_else(is_number, texts, pa.scalar(None, pa.string())).cast(pa.float64())
+            return as_numpy(numbers), ~pc.fill_null(is_number, True).to_numpy(zero_copy_only=False)
+
+    def value(self, row: int) -> Any:
+        """What the file has in one of the rows."""
+        return self.array[row].as_py()
+
+    def place(self, row: int) -> str:
+        """Where one of the rows stands, for a message."""
+        return f"{self.reading.name}: column {shown(self.column)}, row {self.first + row + 1}"
+
+    def not_a_number(self, row: int) -> DataError:
+        text = str(self.value(row)).strip()
+        decimal = ""
+        if self.reading.decimal == "." and text.replace(",", "", 1).lstrip("+-").isdigit():
+            decimal = "give --decimal , if it is a decimal comma, "
+        return DataError(
+            f"{self.place(row)} holds {shown(text)}, which is no number as others there are: {decimal}correct it, "
+            f"{options('missing-values', [text[:99]])} if it means that there is none, or train with "
+            f"{options('categorical', [self.column])} to take the column's values as categories"
+        )
+
+    def missing_value(self, row: int) -> DataError:
+        return DataError(
+            f"{self.place(row)} has no value: fill it in, or choose --missing fill (the mean of the column; for texts "
+            f"a category of its own), --missing drop (leave such rows out), or {options('ignore', [self.column])}"
+        )
+
+
+def is_text(type_: Any) -> bool:
+    """Whether these are texts, or categories that may be.
+
+    >>> is_text(pa.dictionary(pa.int8(), pa.string())), is_text(pa.int8())
+    (True, False)
+    """
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    return pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_)
+
+
+def as_numpy(array: Any) -> np.ndarray:
+    """A pyarrow array of float64, NaN where it has null.
+
+    >>> as_numpy(pa.array([1.5, None]))
+    array([1.5, nan])
+    """
+    return pc.fill_null(array, float("nan")).to_numpy(zero_copy_only=False)

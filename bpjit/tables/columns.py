@@ -1,0 +1,318 @@
+"""Columns of a table as inputs of a network: numbers standardised, categories one-hot."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..validation import rows_in_block
+from .cells import Cells, Reading
+from .errors import DataError, listed, options, shown
+from .source import Arrays, Source, Table
+from .survey import Survey
+
+Rows = tuple[int, np.ndarray, np.ndarray, Any]
+"""The number of rows before them, X, which of them have no gap, and the record batch (None of arrays)."""
+
+
+class Number:
+    """A column of numbers, or of true and false: (x - mean) / scale; a missing one is the mean, 0."""
+
+    width = 1
+
+    def __init__(self, name: str, mean: float, scale: float, boolean: bool) -> None:
+        self.name, self.mean, self.scale, self.boolean = name, mean, scale, boolean
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [self.name]
+
+    def write(self, out: np.ndarray, cells: Cells, unknown: str) -> np.ndarray:
+        """Fills `out` (rows, 1), and returns which values are missing."""
+        values = cells.numbers(self.boolean)
+        missing = np.isnan(values)
+        values = standardised(values, self.mean, self.scale, cells)
+        values[missing] = 0.0
+        out[:, 0] = values
+        return missing
+
+    def configuration(self) -> dict[str, Any]:
+        kind = "boolean" if self.boolean else "number"
+        return {"name": self.name, "kind": kind, "mean": self.mean, "scale": self.scale}
+
+
+class Category:
+    """A column of texts: 1 in the place of its category, else 0.
+
+    missing: whether a missing value has a place of its own, the last one; without, it is 0 in all places.
+    """
+
+    def __init__(self, name: str, categories: Sequence[str], missing: bool) -> None:
+        self.name, self.categories, self.missing = name, list(categories), missing
+        self.width = len(self.categories) + missing
+        self._set = pa.array(self.categories, pa.string())
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [f"{self.name}={category}" for category in [*self.categories, *([""] if self.missing else [])]]
+
+    def write(self, out: np.ndarray, cells: Cells, unknown: str) -> np.ndarray:
+        """Fills `out` (rows, width), of zeros, and returns which values are missing."""
+        texts = cells.texts
+        missing = pc.is_null(texts).to_numpy(zero_copy_only=False)
+        place = pc.fill_null(pc.index_in(texts, self._set), -1).to_numpy(zero_copy_only=False)
+        strange = (place < 0) & ~missing
+        if unknown == "error" and strange.any():
+            row = int(np.argmax(strange))
+            raise DataError(
+                f"{cells.place(row)} holds {shown(texts[row].as_py())}, a category that was not in training: there are "
+                f"{listed(self.categories)}; correct it, or choose --unknown ignore (none of the categories)"
+            )
+        if self.missing:
+            place = np.where(missing, self.width - 1, place)
+        rows = np.flatnonzero(place >= 0)
+        out[rows, place[rows]] = 1
+        return missing
+
+    def configuration(self) -> dict[str, Any]:
+        return {"name": self.name, "kind": "category", "categories": self.categories, "missing": self.missing}
+
+
+def standardised(values: np.ndarray, mean: float, scale: float, cells: Cells) -> np.ndarray:
+    """(x - mean) / scale, if that is a number that float32 can hold."""
+    values = (values - mean) / scale
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong = np.isinf(values.astype(np.float32))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(
+            f"{cells.place(row)} holds {shown(cells.value(row))}, which is too far from what was seen in training "
+            f"(mean {mean:g}, deviation {scale:g}): correct it"
+        )
+    return values
+
+
+class Columns:
+    """The columns of a table that are the network's inputs, in their order.
+
+    >>> from bpjit.tables import open_source
+    >>> columns = Columns([Number("rooms", 3.0, 2.0, False), Category("town", ["Bern", "Rome"], False)])
+    >>> homes = open_source(pa.table({"town": ["Rome", "Bern"], "rooms": [3, 5]}))
+    >>> next(columns.blocks(homes, missing="error", unknown="error"))[1]
+    array([[0., 0., 1.],
+           [1., 1., 0.]], dtype=float32)
+    """
+
+    def __init__(self, columns: Sequence[Number | Category]) -> None:
+        self.columns = list(columns)
+        self.width = sum(column.width for column in self.columns)
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [name for column in self.columns for name in column.feature_names]
+
+    def blocks(
+        self,
+        source: Source,
+        *,
+        missing: str,
+        unknown: str,
+        extra: Sequence[str] = (),
+        dtype: Any = "float32",
+        reading: Reading | None = None,
+    ) -> Iterator[Rows]:
+        """Blocks of rows; the `extra` columns are in their record batches, too."""
+        if not isinstance(source, Table):
+            raise DataError(f"{source.name} has rows without names of columns: the model needs {listed(self.names)}")
+        names = list(dict.fromkeys([*(source.named(name) for name in self.names), *extra]))
+        step, first = rows_in_block(self.width, np.dtype(dtype)), 0
+        for large in source.batches(names):
+            for start in range(0, len(large), step):
+                batch = large.slice(start, step)
+                yield self._rows(batch, first, missing, unknown, reading or source.reading, np.dtype(dtype))
+                first += len(batch)
+
+    def _rows(self, batch: Any, first: int, missing: str, unknown: str, reading: Reading, dtype: np.dtype) -> Rows:
+        X, whole, at = np.zeros((len(batch), self.width), dtype), np.ones(len(batch), bool), 0
+        for column in self.columns:
+            cells = Cells(batch.column(column.name), column.name, first, reading)
+            gaps = column.write(X[:, at : at + column.width], cells, unknown)
+            if missing == "error" and gaps.any():
+                raise cells.missing_value(int(np.argmax(gaps)))
+            whole &= ~gaps
+            at += column.width
+        return first, X, whole, batch
+
+    def configuration(self) -> dict[str, Any]:
+        return {"kind": "columns", "columns": [column.configuration() for column in self.columns]}
+
+    @classmethod
+    def fit(cls, survey: Survey, names: Sequence[str], training: np.ndarray, most: int) -> "Columns":
+        """Means, deviations and categories of the rows in the mask `training`; most: categories in a column."""
+        from sklearn.preprocessing import StandardScaler
+
+        source, first = survey.source, 0
+        numbers = [name for name in names if survey.kind(name) != "text"]
+        texts: dict[str, set[str | None]] = {name: set() for name in names if name not in numbers}
+        scaler = StandardScaler()
+        for batch in source.batches(names):
+            chosen = training[first : first + len(batch)]
+            cells = {name: Cells(batch.column(name), name, first, source.reading) for name in names}
+            if numbers:
+                values = [cells[name].numbers(survey.kind(name) == "boolean") for name in numbers]
+                if chosen.any():
+                    scaler.partial_fit(np.column_stack(values)[chosen])
+            for name, seen in texts.items():
+                seen.update(pc.unique(cells[name].texts.filter(pa.array(chosen))).to_pylist())
+                if len(seen - {None}) > most:
+                    raise DataError(_too_many(survey, name, most))
+            first += len(batch)
+        columns: list[Number | Category] = []
+        for name in names:
+            if name in texts:
+                categories = sorted(text for text in texts[name] if text is not None)
+                columns.append(Category(name, categories, None in texts[name]))
+                empty = not categories
+            else:
+                place = numbers.index(name)
+                mean, scale = float(scaler.mean_[place]), float(scaler.scale_[place])
+                columns.append(Number(name, mean, scale, survey.kind(name) == "boolean"))
+                empty = np.isnan(mean)
+            if empty:
+                raise DataError(
+                    f"{source.name}: column {shown(name)} has no value in any row that trains: "
+                    f"leave it out with {options('ignore', [name])}"
+                )
+        return cls(columns)
+
+
+def _too_many(survey: Survey, name: str, most: int) -> str:
+    return (
+        f"{survey.source.name}: column {shown(name)} holds more than {most} different texts: if they are names or "
+        f"remarks, leave it out with {options('ignore', [name])}; if they are categories, allow more "
+        "with --max-categories"
+    )
+
+
+class Matrix:
+    """The columns of arrays as the network's inputs: (x - mean) / scale, column by column, or x / unit.
+
+    A table will do, too, if it has that many columns of numbers.
+    """
+
+    def __init__(self, width: int, mean: np.ndarray | None = None, scale: np.ndarray | float = 1.0) -> None:
+        self.width, self.mean, self.scale = width, mean, scale
+
+    @property
+    def names(self) -> list[str]:
+        return []
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [f"x{j}" for j in range(self.width)]
+
+    def blocks(
+        self,
+        source: Source,
+        *,
+        missing: str,
+        unknown: str,
+        extra: Sequence[str] = (),
+        dtype: Any = "float32",
+        reading: Reading | None = None,
+    ) -> Iterator[Rows]:
+        """Blocks of rows, as those of `Columns`."""
+        step, first = rows_in_block(self.width, np.dtype(np.float64)), 0
+        if isinstance(source, Arrays):
+            self._check(source, source.X.shape[1])
+            for first in range(0, len(source.X), step):
+                X = source.X[first : first + step]
+                X, whole = self._scaled(X, first, source.name, np.dtype(dtype))
+                if missing == "error" and not whole.all():
+                    row = first + int(np.argmin(whole)) + 1
+                    raise DataError(
+                        f"{source.name}: X has NaN in row {row}: fill it in, or choose --missing fill (the mean of the "
+                        "column) or --missing drop (leave such rows out)"
+                    )
+                yield first, X, whole, None
+            return
+        assert isinstance(source, Table)
+        names = [name for name in source.columns if name not in extra]
+        self._check(source, len(names))
+        for large in source.batches([*names, *extra]):
+            for start in range(0, len(large), step):
+                batch = large.slice(start, step)
+                cells = [Cells(batch.column(name), name, first, reading or source.reading) for name in names]
+                X = np.column_stack([one.numbers(boolean=True) for one in cells])
+                gaps = np.isnan(X)
+                if missing == "error" and gaps.any():
+                    column = int(np.argmax(gaps.any(axis=0)))
+                    raise cells[column].missing_value(int(np.argmax(gaps[:, column])))
+                X, whole = self._scaled(X, first, source.name, np.dtype(dtype))
+                yield first, X, whole, batch
+                first += len(batch)
+
+    def _check(self, source: Source, width: int) -> None:
+        if width != self.width:
+            raise DataError(f"{source.name} has {width} columns of numbers, but the network has {self.width} inputs")
+
+    def _scaled(self, X: np.ndarray, first: int, name: str, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        """The rows as inputs, 0 where one is missing, and which have no gap."""
+        whole = np.ones(len(X), bool)
+        if self.mean is None and X.dtype.kind in "bu" and X.dtype.itemsize <= 2:
+            return X.astype(dtype) / dtype.type(self.scale), whole  # an image's bytes need no more
+        if X.dtype.kind == "f":
+            gaps = np.isnan(X)
+            whole = ~gaps.any(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = ((X - (0.0 if self.mean is None else self.mean)) / self.scale).astype(dtype)
+            wrong = np.isinf(scaled)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise DataError(
+                f"{name}: X holds {X[row, column]} in row {first + row + 1}, column {column + 1}, which is too large "
+                "or too far from what was seen in training: correct it"
+            )
+        if not whole.all():
+            scaled[gaps] = 0
+        return scaled, whole
+
+    def configuration(self) -> dict[str, Any]:
+        scale = self.scale.tolist() if isinstance(self.scale, np.ndarray) else self.scale
+        return {
+            "kind": "matrix",
+            "width": self.width,
+            "mean": None if self.mean is None else self.mean.tolist(),
+            "scale": scale,
+        }
+
+    @classmethod
+    def fit(cls, source: Arrays, training: np.ndarray) -> "Matrix":
+        """Means and deviations of the rows in the mask `training`, unless the source has a unit."""
+        width = source.X.shape[1]
+        if source.unit is not None:
+            return cls(width, None, source.unit)
+        from sklearn.preprocessing import StandardScaler
+
+        scaler, step = StandardScaler(), rows_in_block(width, np.dtype(np.float64))
+        for first in range(0, len(source.X), step):
+            X = source.X[first : first + step][training[first : first + step]]
+            _check_finite(X, first, source.name)
+            if len(X):
+                scaler.partial_fit(X.astype(np.float64))
+        mean = np.nan_to_num(scaler.mean_)
+        return cls(width, mean, np.where(np.isnan(scaler.scale_), 1.0, scaler.scale_))
+
+
+def _check_finite(X: np.ndarray, first: int, name: str) -> None:
+    if X.dtype.kind == "f" and np.isinf(X).any():
+        row, column = np.argwhere(np.isinf(X))[0]
+        raise DataError(
+            f"{name}: X holds {X[row, column]} in column {column + 1} near row {first + row + 1}: correct it"
+        )
