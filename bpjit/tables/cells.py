@@ -65,9 +65,7 @@ class Cells:
     @cached_property
     def texts(self) -> Any:
         """As a pyarrow array of strings without blanks around them, null where missing."""
-        array = self.array
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
+        array = self._usable()
         if pa.types.is_floating(array.type):
             array = pc.if_else(pc.is_nan(array), None, array)
         trimmed = pc.utf8_trim_whitespace(array.cast(pa.string()))
@@ -96,10 +94,8 @@ class Cells:
 
     def parsed(self, boolean: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """As float64, NaN where there is none, and which cells hold something that is no number."""
-        if not is_text(self.type):
-            array = self.array
-            if pa.types.is_dictionary(array.type):
-                array = array.dictionary_decode()
+        array = self._usable()
+        if kind_of(array.type) != "text":
             if pa.types.is_boolean(array.type):
                 array = array.cast(pa.uint8())
             return as_numpy(array.cast(pa.float64(), safe=False)), np.zeros(len(self), bool)
@@ -115,6 +111,16 @@ class Cells:
             is_number = pc.match_substring_regex(texts, NUMBER)
             numbers = pc.if_else(is_number, texts, pa.scalar(None, pa.string())).cast(pa.float64())
             return as_numpy(numbers), ~pc.fill_null(is_number, True).to_numpy(zero_copy_only=False)
+
+    def _usable(self) -> Any:
+        """The array without a dictionary, if it holds what can be read as text or number."""
+        kind = kind_of(self.type)
+        if kind in ("dates", "nested"):
+            raise DataError(
+                f"{self.reading.name}: column {shown(self.column)} holds {self.type}, where numbers or texts are "
+                "needed: convert it as it was for training"
+            )
+        return self.array.dictionary_decode() if kind == "category" else self.array
 
     def value(self, row: int) -> Any:
         """What the file has in one of the rows."""
@@ -142,15 +148,26 @@ class Cells:
         )
 
 
-def is_text(type_: Any) -> bool:
-    """Whether these are texts, or categories that may be.
+def kind_of(type_: Any) -> str:
+    """What pyarrow's type holds: "text", "boolean", "number", "category", "dates" or "nested".
 
-    >>> is_text(pa.dictionary(pa.int8(), pa.string())), is_text(pa.int8())
-    (True, False)
+    >>> kind_of(pa.int8()), kind_of(pa.date32()), kind_of(pa.list_(pa.int8()))
+    ('number', 'dates', 'nested')
     """
     if pa.types.is_dictionary(type_):
-        type_ = type_.value_type
-    return pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_)
+        return "category" if kind_of(type_.value_type) in ("text", "number", "boolean") else kind_of(type_.value_type)
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return "text"
+    if pa.types.is_boolean(type_):
+        return "boolean"
+    if (
+        pa.types.is_integer(type_)
+        or pa.types.is_floating(type_)
+        or pa.types.is_decimal(type_)
+        or pa.types.is_null(type_)
+    ):
+        return "number"
+    return "dates" if pa.types.is_temporal(type_) else "nested"
 
 
 def as_numpy(array: Any) -> np.ndarray:

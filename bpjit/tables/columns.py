@@ -82,8 +82,8 @@ class Category:
 
 def standardised(values: np.ndarray, mean: float, scale: float, cells: Cells) -> np.ndarray:
     """(x - mean) / scale, if that is a number that float32 can hold."""
-    values = (values - mean) / scale
     with np.errstate(over="ignore", invalid="ignore"):
+        values = (values - mean) / scale
         wrong = np.isinf(values.astype(np.float32))
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -153,16 +153,20 @@ class Columns:
         return {"kind": "columns", "columns": [column.configuration() for column in self.columns]}
 
     @classmethod
-    def fit(cls, survey: Survey, names: Sequence[str], training: np.ndarray, most: int) -> "Columns":
-        """Means, deviations and categories of the rows in the mask `training`; most: categories in a column."""
+    def fit(
+        cls, survey: Survey, names: Sequence[str], training: np.ndarray, held_out: np.ndarray, most: int
+    ) -> tuple["Columns", list[str]]:
+        """Means, deviations and categories of the rows in the mask `training`, at most so many in a column; and the
+        names of columns where rows of the mask `held_out` have others."""
         from sklearn.preprocessing import StandardScaler
 
         source, first = survey.source, 0
         numbers = [name for name in names if survey.kind(name) != "text"]
         texts: dict[str, set[str | None]] = {name: set() for name in names if name not in numbers}
+        others: dict[str, set[str | None]] = {name: set() for name in texts}
         scaler = StandardScaler()
         for batch in source.batches(names):
-            chosen = training[first : first + len(batch)]
+            chosen, apart = training[first : first + len(batch)], held_out[first : first + len(batch)]
             cells = {name: Cells(batch.column(name), name, first, source.reading) for name in names}
             if numbers:
                 values = [cells[name].numbers(survey.kind(name) == "boolean") for name in numbers]
@@ -172,6 +176,8 @@ class Columns:
                 seen.update(pc.unique(cells[name].texts.filter(pa.array(chosen))).to_pylist())
                 if len(seen - {None}) > most:
                     raise DataError(_too_many(survey, name, most))
+                if len(others[name]) <= most:
+                    others[name].update(pc.unique(cells[name].texts.filter(pa.array(apart))).to_pylist())
             first += len(batch)
         columns: list[Number | Category] = []
         for name in names:
@@ -189,7 +195,7 @@ class Columns:
                     f"{source.name}: column {shown(name)} has no value in any row that trains: "
                     f"leave it out with {options('ignore', [name])}"
                 )
-        return cls(columns)
+        return cls(columns), [name for name in texts if others[name] - texts[name] - {None}]
 
 
 def _too_many(survey: Survey, name: str, most: int) -> str:

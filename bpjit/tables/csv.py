@@ -87,6 +87,8 @@ class CsvFile(Table):
         except (pa.ArrowException, OSError, UnicodeError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
+            if "Empty CSV" in str(error):
+                raise self._no_rows() from error
             raise DataError(self._reason(str(error), bad, done)) from error
 
     def _reason(self, text: str, bad: list[Any], done: int) -> str:
@@ -102,7 +104,7 @@ class CsvFile(Table):
             )
         lower = text.lower()
         if "utf8" in lower or "utf-8" in lower or "decode" in lower or "codec" in lower:
-            return _not_encoded(self.name, self._encoding) + f"; it is after row {done}"
+            return _not_encoded(self.name, self._encoding)
         if "straddling" in lower:
             return (
                 f"{self.name}: a row after row {done} is longer than {BLOCK_BYTES >> 20} MiB: "

@@ -1,6 +1,7 @@
 """What is said about a file's content: one line that names file, column and row, and the way out."""
 
 import difflib
+import shlex
 from collections.abc import Iterable, Sequence
 
 SHOWN = 40
@@ -35,6 +36,15 @@ def listed(values: Iterable[object]) -> str:
     return ", ".join(map(shown, several[:LISTED])) + more
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "column"), counted(2000, "column")
+    ('1 column', '2,000 columns')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """A question about the name that was meant, or nothing.
 
@@ -53,11 +63,5 @@ def options(option: str, names: Iterable[str]) -> str:
     "--ignore id --ignore 'day of birth'"
     """
     several = list(names)
-    words = [f"--{option} {_quoted(name)}" for name in several[:LISTED]]
+    words = [f"--{option} {shlex.quote(name)}" for name in several[:LISTED]]
     return " ".join(words) + (" …" if len(several) > LISTED else "")
-
-
-def _quoted(name: str) -> str:
-    import shlex
-
-    return shlex.quote(name)

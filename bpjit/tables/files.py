@@ -43,6 +43,10 @@ def open_source(
     place = Path(name)
     if place.is_dir():
         return idx.folder(place)
+    if not place.exists():
+        raise FileNotFoundError(
+            f"there is no file {name!r}, nor a data set of that name ({', '.join(LOADERS)}){_hint(place)}"
+        )
     known = _reader(place)
     if known == "csv":
         return csv.CsvFile(
@@ -71,9 +75,6 @@ def _reader(place: Path) -> str:
     ):
         if suffix in known:
             return reader
-    if not place.exists():
-        names = ", ".join(LOADERS)
-        raise FileNotFoundError(f"there is no file {str(place)!r}, nor a data set of that name ({names}){_hint(place)}")
     raise DataError(
         f"{place} is of no known format: give .csv, .tsv, .txt, .parquet, .npz, or images in IDX (the format of MNIST)"
     )

@@ -14,7 +14,7 @@ from ..engine.losses import LOSSES
 from .columns import Matrix
 from .errors import DataError, shown
 from .preparation import Preparation
-from .source import Arrays, Source
+from .source import Arrays, Source, Table
 from .targets import Classes, Quantity
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Model:
                     f"{source.name}: column {shown(name)} has the name of an answer's column: rename it, or leave it "
                     "out of --keep"
                 )
+        _once(source)
         blocks = self.preparation.blocks(source, missing=missing, unknown=unknown, keep=keep, dtype=self.net.dtype)
         return (self._answers(block.X, block.kept, block.columns) for block in blocks)
 
@@ -107,6 +108,7 @@ class Model:
         Classes: y (S, classes), of one output made two columns, and t (S,) the classes' indices; numbers: y and t (S,)
         in the target's units.
         """
+        _once(source)
         parts = []
         for block in self.preparation.blocks(source, True, missing, unknown, dtype=self.net.dtype):
             if len(block.X):
@@ -129,6 +131,12 @@ def plain(net: Network) -> Preparation:
         raise ValueError(f"the network has {net.sizes[-1]} outputs that are no classes: rows of a file have one target")
     output = Classes(range(max(2, net.sizes[-1]))) if is_classifier else Quantity()
     return Preparation(Matrix(net.sizes[0]), output)
+
+
+def _once(source: Source) -> None:
+    """The rows are asked for once: nothing need be kept."""
+    if isinstance(source, Table):
+        source.keeps = False
 
 
 def _plain(array: Any) -> Any:

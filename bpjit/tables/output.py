@@ -35,10 +35,10 @@ def write(batches: Iterable[Any], path: str | os.PathLike[str]) -> int:
     Returns the rows. Raises OSError where the file cannot be written, ValueError for another suffix, for no batches,
     and for columns that CSV has no form for (lists, records).
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write([pa.record_batch({"prediction": [1.5, None]})], f"{folder}/answers.csv")
-    ...     print(Path(f"{folder}/answers.csv").read_text())
+    ...     print(pathlib.Path(f"{folder}/answers.csv").read_text())
     2
     "prediction"
     1.5

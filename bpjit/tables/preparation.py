@@ -193,7 +193,7 @@ class Preparation:
         fields = _fields(
             configuration, "version", "features", "output", "target", "missing", "unknown", "missing_values"
         )
-        if fields["version"] != VERSION:
+        if fields["version"] != VERSION or fields["version"] is True:
             raise ValueError(f"this bpjit reads version {VERSION} of a preparation, not {shown(fields['version'])}")
         target, missing_values = fields["target"], fields["missing_values"]
         if target is not None:

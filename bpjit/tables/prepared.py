@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from .. import validation as checks
-from .cells import Cells, Reading
+from .cells import Cells, Reading, kind_of
 from .columns import Columns, Matrix
-from .errors import DataError, listed, shown
+from .errors import DataError, counted, listed, shown
 from .preparation import MISSING, UNKNOWN, Preparation, no_target
 from .source import Arrays, Source, Table, memory_share
 from .split import Split, split
-from .survey import Survey, kind_of
+from .survey import Survey
 from .targets import Classes, Quantity, Target, find
 
 Samples = tuple[np.ndarray, np.ndarray]
@@ -89,9 +89,9 @@ def prepare(
     target: the column to be learnt, for a table. task: "classification" or "regression"; None finds it from the target.
     missing: what to do about missing values, "error", "drop" the row, or "fill" in the column's mean, in columns of
     texts a category of its own. unknown: about categories that training did not see, "error" or "ignore". ignore:
-    columns to leave out. categorical: columns of numbers that are categories. max_categories: in one column. test, validation:
-    sources of rows of their own, instead of a fraction of these. scale_target: whether numbers to be learnt are
-    standardised, as a loss for counts, such as "poisson", would not have it.
+    columns to leave out. categorical: columns of numbers that are categories. max_categories: in one column. test,
+    validation: sources of rows of their own, instead of a fraction of these. scale_target: whether numbers to be learnt
+    are standardised, as a loss for counts, such as "poisson", would not have it.
 
     Means, deviations and categories are those of the rows that train. Raises DataError for what is wrong with the rows,
     ValueError or TypeError for an argument.
@@ -126,8 +126,9 @@ def prepare(
     )
     training = np.zeros(len(rows.chosen), bool)
     training[parts.train] = True
+    held_out = rows.chosen & ~training
     output: Target = classes or _quantity(rows.cells, parts.train, scale_target)
-    features = rows.features(training, max_categories)
+    features = rows.features(training, held_out, max_categories)
     preparation = Preparation(features, output, rows.target, missing, unknown, rows.missing_values)
     preparation.check_size()
     prepared = Prepared(preparation, [_found(rows.cells, output, why), *rows.notes()])
@@ -169,21 +170,27 @@ class _FromTable:
             raise no_target(self.cells, int(np.argmax(self.survey.missing_target)))
         self.missing_values: tuple[str, ...] | None = source.reading.missing
 
-    def features(self, training: np.ndarray, most: int) -> Columns:
-        self._columns = Columns.fit(self.survey, self.names, training, most)
+    def features(self, training: np.ndarray, held_out: np.ndarray, most: int) -> Columns:
+        self._columns, self._unseen = Columns.fit(self.survey, self.names, training, held_out, most)
         return self._columns
 
     def notes(self) -> list[str]:
         texts = [name for name in self.names if self.survey.kind(name) == "text"]
         numbers = len(self.names) - len(texts)
         inputs = self._columns.width
-        lines = [f"{numbers} columns of numbers and {len(texts)} of categories make {inputs} inputs"]
+        lines = [
+            f"{counted(numbers, 'column')} of numbers and {len(texts)} of categories make {counted(inputs, 'input')}"
+        ]
         if self.ignored:
             lines.append(f"left out: {listed(self.ignored)}")
         if dropped := int((~self.chosen).sum()):
             lines.append(f"{dropped} of {len(self.chosen)} rows lack a value, and are left out")
         elif self.missing == "fill" and self.survey.gaps:
             lines.append(f"missing values are filled in {listed(self.survey.gaps)}")
+        if self._unseen:
+            lines.append(
+                f"rows held out have categories in {listed(self._unseen)} that do not train: none of those known"
+            )
         return lines
 
 
@@ -215,7 +222,7 @@ class _FromArrays:
         elif gaps.any():
             raise no_target(self.cells, int(np.argmax(gaps)))
 
-    def features(self, training: np.ndarray, most: int) -> Matrix:
+    def features(self, training: np.ndarray, held_out: np.ndarray, most: int) -> Matrix:
         return Matrix.fit(self.source, training)
 
     def notes(self) -> list[str]:

@@ -49,6 +49,8 @@ class Source:
 class Table(Source):
     """A source of columns: files of CSV and Parquet, and tables in memory."""
 
+    keeps = True
+    """Whether a small one is kept in memory after it was read: not where once is enough."""
     _kept: list[Any] | None = None
     _rows: int | None = None
 
@@ -66,27 +68,23 @@ class Table(Source):
         chosen = self.columns if columns is None else list(columns)
         if self._kept is not None:
             yield from (batch.select(chosen) for batch in self._kept)
-        elif self._rows is not None:
-            yield from (batch for batch in self._read(chosen) if len(batch))
-        else:
-            yield from (batch.select(chosen) for batch in self._first_pass())
-
-    def _first_pass(self) -> Iterator[Any]:
-        """All columns; at its end the rows are known, and kept if they are small."""
-        kept: list[Any] | None = []
+            return
+        kept: list[Any] | None = [] if self.keeps and self._rows is None else None
         size = rows = 0
-        for batch in self._read(self.columns):
+        for batch in self._read(chosen if kept is None else self.columns):
             if len(batch) == 0:
                 continue
             rows, size = rows + len(batch), size + batch.nbytes
-            if size > memory_share():
-                kept = None
             if kept is not None:
                 kept.append(batch)
-            yield batch
+                kept = None if size > memory_share() else kept
+            yield batch.select(chosen)
         if rows == 0:
-            raise DataError(f"{self.name}: there is no row below the header: give at least one")
+            raise self._no_rows()
         self._rows, self._kept = rows, kept
+
+    def _no_rows(self) -> DataError:
+        return DataError(f"{self.name}: there is no row below the header: give at least one")
 
     def _read(self, columns: list[str]) -> Iterator[Any]:
         raise NotImplementedError
@@ -136,6 +134,9 @@ class Arrays(Source):
                 raise DataError(f"{name}: X has {len(X)} rows, but t {len(t)}: each row needs one target")
             if t.dtype.kind not in "biufU":
                 raise DataError(f"{name}: t holds {t.dtype}: it must hold numbers, texts or booleans")
+            if t.dtype.kind == "f":
+                t = t.astype(np.float64)
+            t = t.astype(t.dtype.newbyteorder("="), copy=False)
         self.X, self.t, self.unit = X.reshape(len(X), -1), t, unit
         super().__init__(name, [], Reading(name, ()))
 

@@ -62,7 +62,8 @@ def _divided(
             return rest, apart, None
         rest, apart, labels, _ = train_test_split(rows, labels, test_size=fraction, stratify=labels, random_state=state)
     except ValueError as error:
-        raise DataError(f"{name}: {len(rows)} rows cannot be divided by {option} {fraction:g}: {error}") from error
+        reason = str(error).partition("Adjust")[0].strip()
+        raise DataError(f"{name}: {len(rows)} rows cannot be divided by {option} {fraction:g}: {reason}") from error
     return rest, apart, labels
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .cells import Cells, is_text
+from .cells import Cells, kind_of
 from .errors import DataError, listed, options, shown
 from .source import Table
 
@@ -35,6 +34,8 @@ DATES = [
     ),
 ]
 """The written forms of dates and times."""
+COMMA = r"^[+-]?\d+(,\d+)+(\.\d*)?$"
+"""A decimal comma, or commas that divide thousands."""
 WRITTEN = 19
 """Letters of a date and a time to the second, in ISO 8601."""
 
@@ -48,6 +49,7 @@ class Column:
     numbers: int = 0
     booleans: int = 0
     dates: int = 0
+    commas: int = 0
     tried: int = 0
     types: set[str] = field(default_factory=set)
     first_text: DataError | None = None
@@ -78,7 +80,9 @@ class Column:
         self.booleans += int(pc.sum(pc.is_in(pc.utf8_lower(texts), pa.array(["true", "false"]))).as_py() or 0)
         if self.tried >= 5 * DATE_SAMPLE:
             return
-        sample = pc.utf8_slice_codeunits(texts.slice(0, DATE_SAMPLE), 0, WRITTEN)
+        sample = texts.slice(0, DATE_SAMPLE)
+        self.commas += int(pc.sum(pc.match_substring_regex(sample, COMMA)).as_py() or 0)
+        sample = pc.utf8_slice_codeunits(sample, 0, WRITTEN)
         self.tried += len(sample)
         most = [
             len(sample) - pc.strptime(sample, format=form, unit="s", error_is_null=True).null_count for form in DATES
@@ -87,7 +91,7 @@ class Column:
 
     @property
     def kind(self) -> str:
-        """ "number", "boolean" or "text" where it can be used; "nothing", "dates", "nested" or "mixed" where not."""
+        """What it can be used as, "number", "boolean" or "text"; or why it cannot, as in REFUSED, or "mixed"."""
         if not self.values:
             return "nothing"
         for kind in ("dates", "nested"):
@@ -101,29 +105,9 @@ class Column:
             return "number"
         if 2 * self.numbers >= self.values:
             return "mixed"
+        if 2 * self.commas > self.tried:
+            return "commas"
         return "dates" if 2 * self.dates > self.tried else "text"
-
-
-def kind_of(type_: Any) -> str:
-    """What pyarrow's type holds: "text", "boolean", "number", "category", "dates" or "nested".
-
-    >>> kind_of(pa.int8()), kind_of(pa.date32()), kind_of(pa.list_(pa.int8()))
-    ('number', 'dates', 'nested')
-    """
-    if pa.types.is_dictionary(type_):
-        return "category" if kind_of(type_.value_type) in ("text", "number", "boolean") else kind_of(type_.value_type)
-    if is_text(type_):
-        return "text"
-    if pa.types.is_boolean(type_):
-        return "boolean"
-    if (
-        pa.types.is_integer(type_)
-        or pa.types.is_floating(type_)
-        or pa.types.is_decimal(type_)
-        or pa.types.is_null(type_)
-    ):
-        return "number"
-    return "dates" if pa.types.is_temporal(type_) else "nested"
 
 
 class Survey:
@@ -164,7 +148,7 @@ class Survey:
     def kind(self, name: str) -> str:
         """ "number", "boolean" or "text"."""
         kind = self.columns[name].kind
-        return "text" if name in self.categorical and kind in ("number", "boolean", "mixed") else kind
+        return "text" if name in self.categorical and kind in ("number", "boolean", "mixed", "commas") else kind
 
     def _refuse(self, names: list[str]) -> None:
         kinds = {name: self.kind(name) for name in names}
@@ -193,6 +177,11 @@ REFUSED = [
         "dates",
         _holds("dates or times, which are no numbers"),
         "make numbers of them in columns of their own (year, month, weekday, days since a day), or ",
+    ),
+    (
+        "commas",
+        _holds("numbers with commas"),
+        "give --decimal , if the comma stands before decimals; write thousands without it; or ",
     ),
     ("nested", _holds("lists, records or bytes"), "make columns of numbers or texts of them, or "),
 ]
