@@ -1,18 +1,28 @@
-"""For the whole session: a compile cache of its own, no skips in CI, no deadline for Hypothesis."""
+"""For the whole session: a compile cache of its own, no skips in CI, no deadline for Hypothesis, turns of two processes."""
 
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import hypothesis
 import pytest
 
-# Set before the first test module imports bpjit. The processes that tests start inherit it, so that every
-# kernel is compiled once a session, and the user's own cache is neither used nor filled.
-_own_cache = None
+_folders: list[str] = []
+"""What the session has made, and removes at its end."""
+
+
+def _folder() -> str:
+    _folders.append(tempfile.mkdtemp(prefix="bpjit-tests-"))
+    return _folders[-1]
+
+
+# Set before the first test module imports bpjit. The workers of pytest-xdist and the processes that tests start inherit it,
+# so that every kernel is compiled once a session, and the user's own cache is neither used nor filled.
 if not os.environ.get("BPJIT_CACHE_DIR"):
-    _own_cache = os.environ["BPJIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="bpjit-tests-")
+    os.environ["BPJIT_CACHE_DIR"] = _folder()
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # plots are drawn to files: no screen is needed
 
@@ -23,8 +33,43 @@ hypothesis.settings.load_profile("bpjit")
 
 
 def pytest_unconfigure() -> None:
-    if _own_cache is not None:
-        shutil.rmtree(_own_cache, ignore_errors=True)
+    for folder in _folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_turns: list[str] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Called for each worker of pytest-xdist before it starts; all of them get one folder for their locks."""
+    if not _turns:
+        _turns.append(_folder())
+    node.workerinput["turns"] = _turns[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):  # type: ignore[no-untyped-def]
+    folder = getattr(item.config, "workerinput", {}).get("turns")
+    if folder is None:
+        return (yield)
+    with _turn(folder, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextmanager
+def _turn(folder: str, alone: bool) -> Iterator[None]:
+    """While a test runs alone, no worker runs another."""
+    import fcntl
+
+    with open(f"{folder}/queue", "w") as queue, open(f"{folder}/running", "w") as running:
+        fcntl.flock(queue, fcntl.LOCK_EX)  # who waits to be alone is not passed by
+        fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(running, fcntl.LOCK_UN)
 
 
 def _refuse_skip(report: Any) -> Any:

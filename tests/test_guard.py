@@ -82,6 +82,7 @@ def slowed(folder, old, new):
     return Tree(folder, folder / "kernels")
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_slowed_kernel_is_caught(sound, short_turns, tmp_path, capsys):
     once = "        sum_chunk(layers, tasks[k], theta, moments, work, numbers, s, min(s + CHUNK, samples), s > 0)\n"
@@ -90,6 +91,7 @@ def test_a_slowed_kernel_is_caught(sound, short_turns, tmp_path, capsys):
     assert capsys.readouterr().out.endswith("Slower than the parent by more than 15%, twice: deep\n")
 
 
+@pytest.mark.alone
 def test_a_tree_is_not_slower_than_itself(sound, short_turns):
     assert guard.guard(sound, sound, ["deep"]) == 0
 

@@ -218,6 +218,7 @@ print(position["updates"])
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("watched", ["watched", "alone"])
 def test_ctrl_c_ends_a_fit_within_a_second(watched):
     command = [sys.executable, "-c", INTERRUPTED, watched]

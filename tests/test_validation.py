@@ -315,6 +315,7 @@ def test_the_test_for_finiteness_allocates_little():
     assert peak < A.nbytes / 100
 
 
+@pytest.mark.alone
 def test_one_right_row_is_quick():
     """predict calls it for one row. Measured 2.5 µs; the bound leaves room for a busy machine."""
     A = np.ones((1, 64), np.float32)
