@@ -1,4 +1,4 @@
-"""For the whole session: a compile cache of its own, no skips in CI, no deadline for Hypothesis, turns of two processes."""
+"""For the whole session: a compile cache of its own, no skips in CI, no deadline for Hypothesis, turns of processes."""
 
 import os
 import shutil
@@ -19,8 +19,8 @@ def _folder() -> str:
     return _folders[-1]
 
 
-# Set before the first test module imports bpjit. The workers of pytest-xdist and the processes that tests start inherit it,
-# so that every kernel is compiled once a session, and the user's own cache is neither used nor filled.
+# Set before the first test module imports bpjit. The workers of pytest-xdist and the processes that tests start inherit
+# it, so that every kernel is compiled once a session, and the user's own cache is neither used nor filled.
 if not os.environ.get("BPJIT_CACHE_DIR"):
     os.environ["BPJIT_CACHE_DIR"] = _folder()
 

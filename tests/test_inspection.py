@@ -10,7 +10,7 @@ import twins
 from runs import bits, classes
 
 import bpjit
-from bpjit import derivation, validation
+from bpjit import validation
 from bpjit.engine.plan import Plan
 from bpjit.network import PREDICT_BATCH
 
@@ -41,7 +41,8 @@ def case(name):
 
 def reference_deltas(params, X, t, hidden, output, loss):
     """delta^1 ... delta^L of the specification, as they are for each sample alone."""
-    W, b, sigma, sigma_prime, is_softmax = twins.specification(params, hidden, output)
+    derivation = twins.quicker(params, X)
+    W, b, sigma, sigma_prime, is_softmax = twins.specification(params, hidden, output, derivation)
     z, a = derivation.forward(np.array(X, order="C"), W, b, sigma, is_softmax)
     targets = twins.matrix(t, len(params[-1][0]), loss)
     _, dC_dy = derivation.loss(*twins.LOSSES[loss])

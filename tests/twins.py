@@ -7,9 +7,13 @@ compile: `bpjit.derivation` takes them as they stand.
     C, [(dW1, db1), (dW2, db2)] = reference_gradients(params, X, t, "relu", "softmax", "cross_entropy")
 """
 
+import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise, product
 from math import cosh, erfc, exp, expm1, log, log1p, pi, sinh, sqrt, tanh
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from numba.extending import register_jitable
@@ -374,6 +378,31 @@ def matrix(values: np.ndarray, outputs: int, loss: str) -> np.ndarray:
     return np.array(values.reshape(len(values), outputs), dtype=np.float64, order="C")
 
 
+SOURCE = Path(derivation.__file__).read_text(encoding="utf-8")
+
+
+def plain(source: str) -> SimpleNamespace:
+    """The specification in that source as plain Python, where memory that was not written to holds NaN."""
+    names: dict = {}
+    exec(compile(re.sub(r"^@njit.*$", "", source, flags=re.MULTILINE), "a copy", "exec"), names)
+    memory = SimpleNamespace(
+        array=np.array,
+        float64=np.float64,
+        empty=lambda shape: np.full(shape, np.nan),
+        empty_like=lambda array: np.full_like(array, np.nan),
+    )
+    names |= {"np": memory, "prange": range, "List": list, "config": SimpleNamespace(DISABLE_JIT=1)}
+    return SimpleNamespace(**names)
+
+
+PLAIN = plain(SOURCE)
+
+
+def quicker(params: Params, X: np.ndarray):
+    """The specification: compiled where there is much to do, else plain, since functions take long to compile."""
+    return derivation if len(X) * sum(W.size for W, _ in params) > 3000 else PLAIN
+
+
 def specification(params: Params, activations: str | Sequence[str], output: str, module=derivation):
     """W, b, sigma, sigma_prime and softmax, as the functions of `bpjit.derivation` (or a copy) take them."""
     names = [name for name in names_by_layer(params, activations, output) if name != "softmax"]
@@ -386,19 +415,21 @@ def specification(params: Params, activations: str | Sequence[str], output: str,
 
 def reference_forward(params: Params, X: np.ndarray, activations: str | Sequence[str], output: str):
     """z and a of the specification: lists of arrays (S, n_l) by the layer's number; y is the last a."""
-    W, b, sigma, _, is_softmax = specification(params, activations, output)
-    z, a = derivation.forward(np.array(X, dtype=np.float64, order="C"), W, b, sigma, is_softmax)
+    module = quicker(params, X)
+    W, b, sigma, _, is_softmax = specification(params, activations, output, module)
+    z, a = module.forward(np.array(X, dtype=np.float64, order="C"), W, b, sigma, is_softmax)
     return list(z), list(a)
 
 
 def reference_gradients(
-    params: Params, X: np.ndarray, t: np.ndarray, activations: str | Sequence[str], output: str, loss: str
+    params: Params, X: np.ndarray, t: np.ndarray, activations: str | Sequence[str], output: str, loss: str, module=None
 ) -> tuple[float, list[tuple[np.ndarray, np.ndarray | None]]]:
     """C and [(dC/dW^1, dC/db^1), ...] of the specification, in float64; db is None where b is."""
-    W, b, sigma, sigma_prime, is_softmax = specification(params, activations, output)
+    module = module or quicker(params, X)
+    W, b, sigma, sigma_prime, is_softmax = specification(params, activations, output, module)
     x = np.array(X, dtype=np.float64, order="C")
     targets = matrix(t, len(params[-1][0]), loss)
-    C, dW, db = derivation.gradients(x, targets, W, b, sigma, sigma_prime, *derivation.loss(*loss_of(loss)), is_softmax)
+    C, dW, db = module.gradients(x, targets, W, b, sigma, sigma_prime, *module.loss(*loss_of(loss)), is_softmax)
     return float(C), [(dW[l], None if bias is None else db[l]) for l, (_, bias) in enumerate(params, start=1)]
 
 
@@ -450,6 +481,7 @@ def problem(
     return params, X, t
 
 
+@cache
 def where_half(sigma: Callable) -> float:
     """The z at which sigma(z) is nearest to a half; of equal ones the nearest to 0."""
     points = sorted(np.arange(-400, 401) / 100.0, key=abs)
