@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .early_stopping import EarlyStopping
     from .engine import functions
     from .engine.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RMSProp, RProp
-    from .errors import DivergenceError, FileFormatError, NotRegisteredError
+    from .errors import DataError, DivergenceError, FileFormatError, NotRegisteredError
     from .gradient_check import GradientReport, check_gradients
     from .history import History
     from .network import Network
@@ -36,6 +36,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Callback",
+    "DataError",
     "DivergenceError",
     "EarlyStopping",
     "FileFormatError",
@@ -73,6 +74,7 @@ _HOMES = {
     "RMSProp": "engine.optimizers",
     "RProp": "engine.optimizers",
     "Callback": "callbacks",
+    "DataError": "errors",
     "DivergenceError": "errors",
     "EarlyStopping": "early_stopping",
     "FileFormatError": "errors",

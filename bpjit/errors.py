@@ -20,6 +20,13 @@ class NotRegisteredError(FileFormatError):
     registered in this process before it is read."""
 
 
+class DataError(ValueError):
+    """What is wrong with the rows of a user's file: one line that names file, column and row, and the way out.
+
+    Rows are counted from 1, without a header.
+    """
+
+
 class DivergenceError(ArithmeticError):
     """The loss or a parameter became NaN or infinite; network and trainer are at the last state whose loss was finite.
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -115,3 +115,18 @@ def own_entries() -> Any:
     for table, entries in zip(tables, before, strict=True):
         table.clear()  # type: ignore[attr-defined]
         table.update(entries)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command of `bpjit` in this process: its exit code, and what it printed on both outputs."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        from bpjit import cli
+
+        with pytest.raises(SystemExit) as exit:
+            cli.main(list(map(str, words)))
+        captured = capsys.readouterr()
+        return exit.value.code, captured.out, captured.err
+
+    return run

@@ -54,6 +54,9 @@ FLOORS = [
     {"bpjit.bench.peers", "bpjit.bench.chart"},
     {"bpjit.bench.measure"},
     {"bpjit.bench.job"},
+    {f"bpjit.cli.{name}" for name in ("values", "completion", "output", "assess", "options")},
+    {f"bpjit.cli.{name}" for name in ("train", "predict", "evaluate", "info", "bench", "warmup", "cache")},
+    {"bpjit.cli.application"},
     {"bpjit.cli", "bpjit.__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -1,6 +1,7 @@
 """`bpjit bench` and its parts: what it prints and writes, what it refuses, and that a figure has work behind it."""
 
 import doctest
+import functools
 import importlib
 import json
 import math
@@ -19,7 +20,6 @@ import numpy as np
 import pytest
 from runs import environment
 
-from bpjit import cli
 from bpjit.bench import cases, chart, job, measure, peers, report, workers
 from bpjit.bench.peers import PEERS, Peer, Run
 from bpjit.bench.report import Report, Row
@@ -30,14 +30,8 @@ SMALL = cases.case("6-8-3@10")
 
 
 @pytest.fixture
-def run(capsys):
-    def run(*words):
-        with pytest.raises(SystemExit) as exit:
-            cli.main(["bench", *map(str, words)])
-        captured = capsys.readouterr()
-        return exit.value.code, captured.out, captured.err
-
-    return run
+def run(run):
+    return functools.partial(run, "bench")
 
 
 def row(case="mnist", threads=1, optimizer="adam", **seconds):

@@ -9,35 +9,14 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from sklearn.model_selection import train_test_split
+from commands import digits_split, row
 from terminal import run_on_terminal
 from typer.testing import CliRunner
 
 import bpjit
-from bpjit import cli, datasets
+from bpjit.cli.application import application
 
 SHORT = ["train", "digits", "--epochs", "8", "--no-progress"]
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*words):
-        with pytest.raises(SystemExit) as exit:
-            cli.main(list(map(str, words)))
-        captured = capsys.readouterr()
-        return exit.value.code, captured.out, captured.err
-
-    return run
-
-
-def row(output, name):
-    """The value that stands beside a name in what was printed."""
-    return re.search(rf"^{name} +(.*?) *$", output, re.MULTILINE).group(1)
-
-
-def digits_split(seed=0):
-    X, t = datasets.digits()
-    return train_test_split(X, t, test_size=0.2, stratify=t, random_state=seed)
 
 
 def test_train_digits_says_what_it_does_and_how_well(run):
@@ -148,8 +127,7 @@ def test_a_batch_larger_than_the_data_is_clipped_with_one_line(run):
         ("train digits --optimizer sgd --momentum 1", "momentum"),
         ("train digits --optimizer sgd --nesterov", "momentum"),
         ("train digits --dtype float16", "'float32'"),
-        ("train digits --test-fraction 0", "test_fraction"),
-        ("train digits --test-fraction 0.001", "test_size"),
+        ("train digits --test-fraction 1", "test_fraction"),
         ("train digits --validation-fraction 1", "validation_fraction"),
         ("train digits --save no/such/folder/net", "--save"),
         ("train digits --save .", "--save"),
@@ -169,9 +147,22 @@ def test_a_wrong_option_gets_one_line_before_anything_is_computed(run, words, na
 
 
 def test_unknown_data_are_told_from_those_that_are_there(run):
-    code, output, errors = run("train", "houses.csv")
-    assert (code, output) == (2, "")
-    assert "'houses.csv'" in errors and "known: digits" in errors and "not there yet" in errors
+    for name in ("houses.csv", "digit"):
+        code, output, errors = run("train", name)
+        assert (code, output) == (2, "")
+        assert f"there is no file '{name}', nor a data set of that name (digits)" in errors
+    assert "did you mean 'digits'?" in errors
+
+
+def test_a_part_too_small_for_the_classes(run):
+    code, output, errors = run("train", "digits", "--test-fraction", 0.001)
+    assert (code, output) == (1, "") and "test" in errors and errors.count("\n") == 1
+
+
+def test_without_a_test_all_samples_train(run):
+    code, output, _ = run(*SHORT, "--test-fraction", 0, "--validation-fraction", 0)
+    assert code == 0 and row(output, "split") == "1,797 samples to train on; seed 0"
+    assert "test" not in output
 
 
 def test_divergence_names_the_place_and_what_to_try(run, tmp_path):
@@ -184,10 +175,10 @@ def test_divergence_names_the_place_and_what_to_try(run, tmp_path):
 
 
 def test_a_file_that_cannot_be_written_is_said_in_one_line(run, tmp_path, monkeypatch):
-    def full(self, path):
+    def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(bpjit.Network, "save", full)
+    monkeypatch.setattr("os.fsync", full)
     code, _, errors = run("train", "digits", "--epochs", 1, "--no-progress", "--save", tmp_path / "net")
     assert (code, errors) == (1, f"bpjit: --save {tmp_path}/net could not be written: No space left on device\n")
 
@@ -250,10 +241,10 @@ def test_help_tells_every_option(run):
 
 
 def test_the_application_is_typers():
-    result = CliRunner().invoke(cli.application(), ["train", "digits", "--epochs", "2", "--no-progress"])
+    result = CliRunner().invoke(application(), ["train", "digits", "--epochs", "2", "--no-progress"])
     assert result.exit_code == 0
     assert "test accuracy" in result.output
-    assert CliRunner().invoke(cli.application(), ["train", "digits", "--epochs", "0"]).exit_code == 2
+    assert CliRunner().invoke(application(), ["train", "digits", "--epochs", "0"]).exit_code == 2
 
 
 def test_a_missing_typer_is_named_with_what_installs_it():

@@ -7,4 +7,6 @@ or `sklearn`). Beside them stands what an answer that never looks at the inputs 
 from .classes import ClassificationAssessment, classification
 from .residuals import RegressionAssessment, regression
 
-__all__ = ["ClassificationAssessment", "RegressionAssessment", "classification", "regression"]
+Assessment = ClassificationAssessment | RegressionAssessment
+
+__all__ = ["Assessment", "ClassificationAssessment", "RegressionAssessment", "classification", "regression"]

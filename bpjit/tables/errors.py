@@ -4,14 +4,14 @@ import difflib
 import shlex
 from collections.abc import Iterable, Sequence
 
+from ..errors import DataError
+
+__all__ = ["DataError", "listed", "nearest", "options", "shown"]
+
 SHOWN = 40
 """Letters of a text of the file in a message."""
 LISTED = 8
 """Names in a message."""
-
-
-class DataError(ValueError):
-    """What is wrong with a file's content. Rows are counted from 1, without the header."""
 
 
 def shown(value: object) -> str:

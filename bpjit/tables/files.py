@@ -41,6 +41,9 @@ def open_source(
         X, t = LOADERS[name]()
         return Arrays(name, X, t, 1.0)
     place = Path(name)
+    if not place.exists():
+        names = ", ".join(LOADERS)
+        raise FileNotFoundError(f"there is no file {str(place)!r}, nor a data set of that name ({names}){_hint(place)}")
     if place.is_dir():
         return idx.folder(place)
     if not place.exists():

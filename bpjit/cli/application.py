@@ -1,0 +1,59 @@
+"""The commands as one Typer application, and the exit code of what it ran."""
+
+from typing import Annotated
+
+import typer
+
+import bpjit
+
+from . import bench, cache, evaluate, info, predict, train, warmup
+from .options import command
+from .output import FAILED, INTERRUPTED, WRONG_OPTION, say
+
+_COMMANDS = (train, predict, evaluate, info, bench, warmup, cache)
+
+
+def run(words: list[str]) -> int:
+    """Runs the command that words name, and returns its exit code."""
+    try:
+        code = typer.main.get_command(application()).main(words or ["--help"], prog_name="bpjit", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:  # `bpjit predict ... | head`: nobody reads on
+        return FAILED
+    except Exception as error:
+        # Every version of typer has this method on its errors of usage; where their class lies has changed.
+        if not hasattr(error, "format_message"):
+            raise
+        say(f"{error.format_message().removeprefix('Invalid value: ')} (--help lists the options)")
+        return WRONG_OPTION
+    return int(code or 0)
+
+
+def application() -> typer.Typer:
+    """The commands, their options and their help."""
+    commands = typer.Typer(
+        help="Trains fully connected networks on a CPU, fast: on CSV, Parquet, NPZ and image files.",
+        epilog="Examples:\n\nbpjit train houses.csv --target price --save houses.safetensors",
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+    )
+    commands.callback()(_common)
+    for module in _COMMANDS:
+        commands.command(module.NAME, epilog=module.EXAMPLES)(command(module.Options, module.run))
+    return commands
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"bpjit {bpjit.__version__}")
+        raise typer.Exit
+
+
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Trains fully connected networks on a CPU, fast: on CSV, Parquet, NPZ and image files."""

@@ -1,0 +1,20 @@
+"""A model's answers beside the truth, in the units of the user's file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bpjit.assessment import Assessment
+    from bpjit.tables import Preparation
+
+
+def assess(preparation: Preparation, y: np.ndarray, t: np.ndarray) -> Assessment:
+    """What answers and targets are worth that `tables.Model.test` or `outcome` gave."""
+    from bpjit import assessment
+
+    if preparation.classes is not None:
+        return assessment.classification(y, t, preparation.classes)
+    return assessment.regression(y, t)
