@@ -47,7 +47,9 @@ class CsvFile(Table):
         head = _head(path, name, self._encoding)
         self._delimiter = delimiter or ("\t" if ".tsv" in path.suffixes else _delimiter(head))
         try:
-            header = next((row for row in csv.reader(io.StringIO(head), delimiter=self._delimiter) if row), None)
+            header = next(
+                (row for row in csv.reader(io.StringIO(head, newline=""), delimiter=self._delimiter) if row), None
+            )
         except csv.Error as error:
             raise DataError(f"{name}: its first row cannot be read as CSV: {error}") from error
         if header is None:
@@ -145,7 +147,9 @@ def _delimiter(head: str) -> str:
     found = []
     for delimiter in DELIMITERS:
         try:
-            rows = [row for row, _ in zip(csv.reader(io.StringIO(head), delimiter=delimiter), range(HEAD_ROWS))]
+            rows = [
+                row for row, _ in zip(csv.reader(io.StringIO(head, newline=""), delimiter=delimiter), range(HEAD_ROWS))
+            ]
         except csv.Error:
             continue
         lengths = [len(row) for row in rows if row]

@@ -11,8 +11,8 @@ import pyarrow as pa
 from .. import storage
 from ..engine.entry import find
 from ..engine.losses import LOSSES
-from .columns import Matrix
 from .errors import DataError, shown
+from .matrix import Matrix
 from .preparation import Preparation
 from .source import Arrays, Source, Table
 from .targets import Classes, Quantity

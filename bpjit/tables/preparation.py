@@ -11,8 +11,9 @@ import pyarrow as pa
 from ..storage import HEADER_LIMIT
 from ..validation import choice, integer, real, switch
 from .cells import Cells, Reading
-from .columns import Category, Columns, Matrix, Number
+from .columns import Category, Columns, Number
 from .errors import DataError, shown
+from .matrix import Matrix
 from .source import Arrays, Source, Table
 from .targets import Classes, Quantity, Target
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from .. import validation as checks
 from .cells import Cells, Reading, kind_of
-from .columns import Columns, Matrix
+from .columns import Columns
 from .errors import DataError, counted, listed, shown
+from .matrix import Matrix
 from .preparation import MISSING, UNKNOWN, Preparation, no_target
 from .source import Arrays, Source, Table, memory_share
 from .split import Split, split
