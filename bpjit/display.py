@@ -51,10 +51,11 @@ class Table:
             )
             return f'<tr style="background: none;">{inside}</tr>'
 
+        title = f"<div><b>{escape(self.title)}</b></div>" if self.title else ""
         body = "".join(row("td", cells) for cells in self.rows)
         notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
         return (
-            f"<div><div><b>{escape(self.title)}</b></div>"
+            f"<div>{title}"
             f'<table style="border-collapse: collapse; color: inherit;"><thead>{row("th", self.columns, _RULE)}</thead>'
             f"<tbody>{body}</tbody></table>{notes}</div>"
         )

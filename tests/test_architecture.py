@@ -50,7 +50,8 @@ FLOORS = [
     | {f"bpjit.tables.{name}" for name in ("targets", "split", "files", "preparation", "prepared", "model", "output")}
     | {"bpjit.tables"},
     {"bpjit"},
-    {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},
+    {"bpjit.report"}
+    | {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},
     {"bpjit.bench.peers", "bpjit.bench.chart"},
     {"bpjit.bench.measure"},
     {"bpjit.bench.job"},

@@ -112,7 +112,7 @@ class ClassificationAssessment:
         """What a reader of the numbers should know, one line each."""
         notes = []
         if self.accuracy <= self.baseline < 1:
-            notes.append(f"no more accurate than always answering {name_of(self.baseline_class)}")
+            notes.append(f"no more accurate than always answering {name_of(self.baseline_class, _NAME)}")
         absent = [name_of(one.label) for one in self.per_class if not one.samples]
         unanswered = [name_of(one.label) for one in self.per_class if one.samples and math.isnan(one.precision)]
         if absent:
@@ -128,14 +128,14 @@ class ClassificationAssessment:
     def rows(self) -> dict[str, str]:
         """The scores, by their names."""
         rows = {
-            "rows tested": f"{self.samples:,}",
             "accuracy": f"{self.accuracy:.4f}",
+            "baseline accuracy": f"{self.baseline:.4f} (always {name_of(self.baseline_class, _NAME)})",
             "balanced accuracy": f"{self.balanced_accuracy:.4f}",
             "macro F1": f"{self.macro_f1:.4f}",
         }
         rows |= {} if self.log_loss is None else {"log loss": f"{self.log_loss:.4f}"}
         rows |= {} if self.roc_auc is None else {"ROC AUC": f"{self.roc_auc:.4f}"}
-        return rows | {"baseline accuracy": f"{self.baseline:.4f} (always {name_of(self.baseline_class)})"}
+        return rows | {"rows tested": f"{self.samples:,}"}
 
     def text(self, width: int = 80) -> str:
         """The confusion matrix and the classes for a terminal of that many columns; of many classes, the worst."""

@@ -12,6 +12,7 @@ from .classes import name_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from .classes import ClassificationAssessment
@@ -64,37 +65,79 @@ def _draw_confusion(axes: "Axes", assessment: "ClassificationAssessment") -> Non
 
 
 def _draw_answers(axes: "Axes", assessment: "RegressionAssessment") -> None:
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
-
     y, t = assessment.y, assessment.t
     low, high = float(min(y.min(), t.min())), float(max(y.max(), t.max()))
     margin = 0.03 * (high - low) or abs(high) or 1.0
     low, high = low - margin, high + margin
     if len(t) <= _POINTS:
         axes.plot(t, y, color=BLUE, linestyle="none", marker="o", markersize=3.5, markeredgewidth=0, alpha=0.6)
-    else:  # opaque where there are many, so that it does on a dark page as well
-        shades = LinearSegmentedColormap.from_list("shades", [(BLUE, 0.15), (BLUE, 1.0)])
-        extent = (low, high, low, high)
-        cells = axes.hexbin(
-            t, y, gridsize=_HEXAGONS, extent=extent, cmap=shades, norm=LogNorm(), linewidths=0.1, mincnt=1
-        )
-        axes.figure.colorbar(cells, ax=axes, label="rows")
+    else:
+        _draw_hexagons(axes, t, y, (low, high))
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.2, label="answer = true")
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    name = shortened(assessment.target or "value", 30).replace("$", r"\$")
+    for axis in (axes.xaxis, axes.yaxis):
+        _shorten_ticks(axis)
+    name = _label(assessment.target)
     axes.set_xlabel(f"true {name}")
     finish(axes, f"predicted {name}")
     axes.legend(loc="upper left", frameon=False)
 
 
+def _draw_hexagons(axes: "Axes", t: np.ndarray, y: np.ndarray, limits: tuple[float, float]) -> None:
+    """How many rows lie where; transparent where there are few, so that it does on a dark page as well."""
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    steps = [step for power in range(9) for step in (10**power, 3 * 10**power)]
+    levels = [step for step in steps if step <= len(t) / 20] or [1]
+    shades = [(BLUE, 0.2 + 0.8 * (k + 1) / len(levels)) for k in range(len(levels))]
+    cells = axes.hexbin(
+        t,
+        y,
+        gridsize=_HEXAGONS,
+        extent=(*limits, *limits),
+        mincnt=1,
+        cmap=ListedColormap(shades),
+        norm=BoundaryNorm([*levels, len(t) + 1], len(levels)),
+        edgecolors="none",
+    )
+    axes.figure.colorbar(cells, ax=axes, label="rows in a cell, at least", ticks=levels)
+
+
+def _label(target: str) -> str:
+    """The target's name where matplotlib can write it: no formula, and letters that its font has."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    name = shortened(target, 30)
+    known = name and all(font.get_char_index(ord(letter)) for letter in name)
+    return name.replace("$", r"\$") if known else "value"
+
+
+def _shorten_ticks(axis: "Axis") -> None:
+    """Large numbers as 500k and 1.5M: in full they would cover one another."""
+    from matplotlib.ticker import EngFormatter
+
+    if 1e4 <= max(map(abs, axis.get_view_interval())) < 1e13:
+        axis.set_major_formatter(EngFormatter(sep=""))
+
+
 def _draw_residuals(axes: "Axes", assessment: "RegressionAssessment") -> None:
+    from matplotlib.ticker import MaxNLocator
+
     residuals = assessment.t - assessment.y
     least, low, high, greatest = np.quantile(residuals, [0, _TAIL, 1 - _TAIL, 1])
     reach = 0.5 * (high - low)  # of what is far out a few are left out: they would press all else into one bin
     limits = (max(least, low - reach), min(greatest, high + reach))
     beyond = int(((residuals < limits[0]) | (residuals > limits[1])).sum())
+    size = max(map(abs, limits)) or 1.0
+    if limits[1] - limits[0] < 1e-6 * size:  # too narrow to be cut into bins
+        limits = (limits[0] - size / 2, limits[1] + size / 2)
     bins = min(_BINS, max(8, round(len(residuals) ** 0.5)))
     axes.hist(residuals, bins=bins, range=limits, color=BLUE, alpha=0.75)
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    _shorten_ticks(axes.xaxis)
     axes.axvline(0, color=ORANGE, linewidth=1.2, label="no error")
     axes.set_xlabel("residual, true - predicted" + (f" ({beyond:,} further out)" if beyond else ""))
     finish(axes, "rows")

@@ -61,12 +61,12 @@ class RegressionAssessment:
         """The scores, by their names."""
         rmse, mae, median, baseline = numbers([self.rmse, self.mae, self.median_error, self.baseline])
         return {
-            "rows tested": f"{self.samples:,}",
             "root mean squared error": rmse,
+            "baseline error": f"{baseline} (always {numbers([self.baseline_answer])[0]}, the mean)",
             "mean absolute error": mae,
             "median absolute error": median,
             "R²": "not defined" if self.r2 is None else f"{self.r2:.4f}",
-            "baseline error": f"{baseline} (always {numbers([self.baseline_answer])[0]}, the mean)",
+            "rows tested": f"{self.samples:,}",
         }
 
     def text(self, width: int = 80) -> str:
