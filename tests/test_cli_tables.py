@@ -12,6 +12,9 @@ import pyarrow.parquet
 import pytest
 import table_files as files
 from commands import digits_split, row
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import train_test_split
 
 import bpjit
 
@@ -134,8 +137,6 @@ def test_options_of_the_library_in_its_own_words(run, tmp_path, monkeypatch):
     )  # fmt: skip
     assert code == 0
     X, X_test, t, _ = digits_split()
-    from sklearn.model_selection import train_test_split
-
     X, X_seen, t, t_seen = train_test_split(X, t, test_size=0.1, stratify=t, random_state=0)
     net = bpjit.Network([64, 16, 8, 10], seed=0)
     rule = bpjit.AdamW(learning_rate=0.01, betas=(0.8, 0.99), weight_decay=0.02)
@@ -232,3 +233,20 @@ def test_nobody_reads_on(people):
     command = f"{sys.executable} -m bpjit predict net people.csv | head -n 1"
     done = subprocess.run(command, shell=True, cwd=people, capture_output=True, text=True)
     assert "prediction" in done.stdout and done.stderr == ""
+
+
+def test_diabetes_as_well_as_a_linear_regression(run, tmp_path, monkeypatch):
+    """Ten numbers, little to learn from: the mean of three seeds on the same rows, to half a standard error."""
+    monkeypatch.chdir(tmp_path)
+    data = load_diabetes(scaled=False)
+    with open("diabetes.csv", "w", newline="") as file:
+        csv.writer(file).writerows([[*data.feature_names, "progression"], *np.column_stack([data.data, data.target])])
+    words = "train diabetes.csv --target progression --hidden 16 --epochs 100 --early-stopping 15 --l2 0.01 --json -"
+    ours, linear = [], []
+    for seed in range(3):
+        code, output, _ = run(*words.split(), "--seed", seed, "--no-progress")
+        assert code == 0
+        ours.append(json.loads(output)["test"]["r2"])
+        X, X_test, t, t_test = train_test_split(data.data, data.target, test_size=0.2, random_state=seed)
+        linear.append(LinearRegression().fit(X, t).score(X_test, t_test))
+    assert np.mean(ours) > np.mean(linear) - 0.05

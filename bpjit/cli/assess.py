@@ -17,4 +17,4 @@ def assess(preparation: Preparation, y: np.ndarray, t: np.ndarray) -> Assessment
 
     if preparation.classes is not None:
         return assessment.classification(y, t, preparation.classes)
-    return assessment.regression(y, t)
+    return assessment.regression(y, t, target=preparation.target or "")
