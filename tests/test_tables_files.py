@@ -180,7 +180,6 @@ def test_parquet_of_many_types(tmp_path):
         "large": pa.array(["a", None, "b"] * 20, pa.large_string()),
         "view": pa.array(["a", None, "b"] * 20, pa.string_view()),
         "dictionary": pa.array(["a", None, "b"] * 20).dictionary_encode(),
-        "numbered": pa.array([7, None, 5] * 20).dictionary_encode(),
         "t": pa.array(range(60)),
     }
     pa.parquet.write_table(pa.table(data), tmp_path / "a.pq")
@@ -191,10 +190,8 @@ def test_parquet_of_many_types(tmp_path):
     assert names == [
         *("int8", "uint64", "half", "decimal", "bool"),
         *(f"{name}={value}" for name in ("large", "view", "dictionary") for value in ("a", "b", "")),
-        *("numbered=5", "numbered=7", "numbered="),
     ]
-    assert X[:3, 5:14].tolist() == [[1, 0, 0] * 3, [0, 0, 1] * 3, [0, 1, 0] * 3]
-    assert X[:3, 14:].tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert X[:3, 5:].tolist() == [[1, 0, 0] * 3, [0, 0, 1] * 3, [0, 1, 0] * 3]
     np.testing.assert_allclose(X[:3, 0], [-1, 1, 0], rtol=1e-6)
     np.testing.assert_allclose(X[:3, 2], (np.arange(3) - 1) / np.std(np.arange(3)), rtol=1e-6)
 

@@ -1,5 +1,6 @@
 """Answers as files: CSV or Parquet, whole or not at all."""
 
+import gzip
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -50,7 +51,7 @@ def write(batches: Iterable[Any], path: str | os.PathLike[str]) -> int:
     suffix = check_format(path)
     with replacing(path) as file:
         if suffix == ".csv.gz":
-            with pa.CompressedOutputStream(pa.PythonFile(file), "gzip") as packed:
+            with gzip.GzipFile("", "wb", 6, file) as packed:
                 return _write(batches, packed, suffix)
         return _write(batches, file, suffix)
 
@@ -64,6 +65,8 @@ def _write(batches: Iterable[Any], file: Any, suffix: str) -> int:
     try:
         with _writer(first.schema, file, suffix) as writer:
             for batch in _chained(first, each):
+                if not batch.schema.equals(first.schema):  # the CSV writer does not look, and crashes
+                    raise ValueError(f"batches differ in their columns: {batch.schema.names}, not {first.schema.names}")
                 writer.write_batch(batch)
                 rows += len(batch)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:

@@ -25,7 +25,7 @@ ROOM = HEADER_LIMIT // 2
 
 
 class Block(NamedTuple):
-    """Some rows, ready for a network. X (rows that are kept, n_0); t (the same,), or None; kept: a mask over all rows
+    """Some rows, ready for a network. X (rows that are kept, n_0); t (the same,), int64 or float64, or None; kept: a mask over all rows
     of the block, None if all are; columns: a record batch of the columns to be passed on, or None."""
 
     X: np.ndarray
@@ -126,7 +126,6 @@ class Preparation:
                 if missing != "drop" and gaps.any():
                     raise no_target(cells, int(np.argmax(gaps)))
                 whole = whole & ~gaps
-                t = t if t.dtype == np.int64 else t.astype(dtype)
             columns = batch.select(names) if names else None
             if missing == "drop" and not whole.all():
                 yield Block(X[whole], None if t is None else t[whole], whole, columns)
