@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import datasets, metrics, schedules
     from .callbacks import Callback
+    from .compilation import warmup
     from .early_stopping import EarlyStopping
     from .engine import functions
     from .engine.optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RMSProp, RProp
@@ -59,6 +60,7 @@ __all__ = [
     "register_loss",
     "register_optimizer",
     "schedules",
+    "warmup",
 ]
 
 _HOMES = {
@@ -92,6 +94,7 @@ _HOMES = {
     "register_loss": "registration",
     "register_optimizer": "registration",
     "schedules": "schedules",
+    "warmup": "compilation",
 }
 
 

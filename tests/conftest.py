@@ -24,6 +24,7 @@ def _folder() -> str:
 if not os.environ.get("BPJIT_CACHE_DIR"):
     os.environ["BPJIT_CACHE_DIR"] = _folder()
 
+os.environ.pop("OMP_NUM_THREADS", None)  # tests of plans say themselves how many threads there may be
 os.environ.setdefault("MPLBACKEND", "Agg")  # plots are drawn to files: no screen is needed
 
 # The first example of a property compiles, which takes seconds; in CI the same examples every time.

@@ -25,7 +25,7 @@ FLOORS = [
         "bpjit.validation.data",
         "bpjit.validation.settings",
     }
-    | {"bpjit.engine", "bpjit.engine.function", "bpjit.engine.jit"},
+    | {"bpjit.engine", "bpjit.engine.function", "bpjit.engine.cache", "bpjit.engine.jit"},
     {
         f"bpjit.engine.{name}"
         for name in ("tile", "tile_plain", "layout", "elementwise", "functions", "entry", "optimizer")
@@ -40,7 +40,7 @@ FLOORS = [
     {"bpjit.network", "bpjit.registration"},
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
     | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary", "regularization")}
-    | {"bpjit.request", "bpjit.loop", "bpjit.trainer_state", "bpjit.training_set"},
+    | {"bpjit.request", "bpjit.loop", "bpjit.trainer_state", "bpjit.training_set", "bpjit.compilation"},
     {"bpjit.datasets", "bpjit.plots"}
     | {f"bpjit.assessment{name}" for name in ("", ".answers", ".classes", ".plots", ".residuals")},
     {

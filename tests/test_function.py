@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import python
 
-from bpjit.engine import function, jit
+from bpjit.engine import cache, function, jit
 
 rate = 2.0
 table = np.array([1.0, 2.0])
@@ -99,8 +99,8 @@ def test_what_cannot_be_known_is_not_kept(tmp_path, monkeypatch):
     strange = Strange()
     assert function.fingerprint(lambda z: strange) is None
     assert function.fingerprint(lambda z: z) is not None
-    monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path / "kernels")
-    monkeypatch.setattr(jit, "fingerprint", lambda function: None)
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "kernels")
+    monkeypatch.setattr(cache, "fingerprint", lambda function: None)
 
     def scaled(x):
         x[0] *= 2.0

@@ -1,4 +1,4 @@
-"""How kernels are compiled and kept: a disk cache that never harms, forks, and Python threads at once."""
+"""How kernels are compiled and kept: a disk cache that never harms."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from runs import CHECKOUT, environment, python
 
-from bpjit.engine import jit
+from bpjit.engine import cache, jit
 
 # One kernel, in a folder of its own
 
@@ -50,7 +50,7 @@ def kernel(function=scaled):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path / "kernels")
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "kernels")
     return tmp_path / "kernels"
 
 
@@ -88,6 +88,11 @@ def with_checksum(content):
     return hashlib.sha256(content).digest() + content
 
 
+def with_key(content, pickled):
+    """What a process with the right key wrote, but for what was pickled."""
+    return with_checksum(content[32:64] + pickled)
+
+
 DAMAGES = {
     "empty": lambda content: b"",
     "cut in the checksum": lambda content: content[:17],
@@ -98,9 +103,13 @@ DAMAGES = {
     "a flipped bit": lambda content: content[:99] + bytes([content[99] ^ 4]) + content[100:],
     "garbage": lambda content: np.random.default_rng(0).bytes(len(content)),
     "garbage with a right checksum": lambda content: with_checksum(b"garbage"),
-    "a pickle of something else": lambda content: with_checksum(pickle.dumps({"a": 1})),
-    "a pickle of nothing": lambda content: with_checksum(pickle.dumps(None)),
-    "a pickle of what is not here": lambda content: with_checksum(b"cno_such_module\nthing\n."),
+    "of another key": lambda content: with_checksum(bytes(32) + content[64:]),
+    "garbage with a right key": lambda content: with_key(content, b"garbage"),
+    "another program's pickle": lambda content: pickle.dumps({"a": 1}),
+    "a pickle of something else": lambda content: with_key(content, pickle.dumps({"a": 1})),
+    "a pickle of nothing": lambda content: with_key(content, pickle.dumps(None)),
+    "a pickle of what is not here": lambda content: with_key(content, b"cno_such_module\nthing\n."),
+    "no machine code": lambda content: with_key(content, pickle.dumps((("x", "object", (b"", b"")), "f", []))),
 }
 
 
@@ -341,137 +350,3 @@ def test_plain_python_trains_alike():
     assert len(compiled) == len(plain) == 3
     for row, other in zip(compiled, plain, strict=True):
         assert list(map(float, other.split())) == pytest.approx(list(map(float, row.split())), rel=1e-12)
-
-
-# Forks and threads
-
-SHARED = """
-import os, sys, threading, warnings
-import numba
-import numpy as np
-import bpjit, runs
-from bpjit.engine import jit, plan
-
-# As many threads as there may be, without measuring whether that is wise.
-plan.available_cpus = lambda: 2
-plan.launch_seconds, measured = lambda: 0.0, plan.launch_seconds
-plan.Pace.took = lambda *_: None
-warnings.simplefilter("ignore")  # newer Pythons warn of forks with threads
-X, t = runs.classes(600, 70, 10)
-
-
-def fitted(seed=0, optimizer=None):
-    net = bpjit.Network([70, 140, 10], seed=seed)
-    history = net.fit(X, t, epochs=2, batch_size=300, seed=seed, optimizer=optimizer)
-    assert history.plan.threads == 2
-    return runs.bits(net)
-
-
-def in_a_child(work):
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.write(writing, work().encode())
-        os._exit(0)
-    os.close(writing)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, os.waitstatus_to_exitcode(status)
-    return os.read(reading, 100).decode()
-"""
-
-FORKED = f"""{SHARED}
-early = in_a_child(fitted)  # before anything has run
-bits = fitted()
-assert early == in_a_child(fitted) == in_a_child(lambda: in_a_child(fitted)) == bits
-assert fitted() == bits  # the parent still shares its work
-
-# The lock of compiling is held by a thread that a child does not have.
-compiling, forked = threading.Event(), threading.Event()
-
-def slow(function, dtype):
-    compiling.set()
-    assert forked.wait(60)
-    return 0
-
-jit.Kernel._compile, compile = slow, jit.Kernel._compile
-kernel = jit.kernel(jit.vector, name="test.slow")(lambda x: None)
-thread = threading.Thread(target=kernel.address, args=("float32",))
-thread.start()
-assert compiling.wait(60)
-jit.Kernel._compile = compile
-descent = lambda: fitted(optimizer=bpjit.SGD(learning_rate=0.1))  # whose kernels the parent has not yet
-other = in_a_child(descent)
-forked.set()
-thread.join()
-assert descent() == other != bits
-"""
-
-FORKED_AFTER_OTHERS = f"""{SHARED}
-@numba.njit(parallel=True)
-def count(n):
-    total = 0
-    for _ in numba.prange(n):
-        total += 1
-    return total
-
-assert count(1000) == 1000  # Numba's threads run, and bpjit knows nothing of it
-bits = in_a_child(fitted)
-assert fitted() == bits
-"""
-
-AT_ONCE = f"""{SHARED}
-def at_once(count, work):
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-barrier, failures = threading.Barrier(4), []
-
-# The first thing that fits at once do: to measure what a parallel region costs.
-def measure(k):
-    barrier.wait()
-    if not measured() > 0:
-        failures.append("measured")
-
-at_once(4, measure)
-
-alone = [fitted(seed) for seed in range(4)]
-together = [None] * 4
-
-def fit(seed):
-    barrier.wait()
-    for _ in range(5):
-        together[seed] = fitted(seed)
-
-at_once(4, fit)
-assert together == alone, (together, alone)
-
-# Questions to one network at once
-net = bpjit.Network([70, 140, 10], seed=0)
-y = net.predict(X)
-
-def ask(k):
-    barrier.wait()
-    for _ in range(20):
-        if not np.array_equal(net.predict(X), y):
-            failures.append("predicted")
-
-at_once(4, ask)
-assert not failures, failures
-"""
-
-PROGRAMS = {
-    "forked": FORKED,
-    "forked after other parallel code": FORKED_AFTER_OTHERS,
-    "threads at once": AT_ONCE,
-}
-
-
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_forks_and_threads(program, layer):
-    """OpenMP ends a forked child that uses it, workqueue a process in which two threads do: neither may happen."""
-    environment = {"NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": layer, "OMP_WAIT_POLICY": "passive"}
-    python(PROGRAMS[program], timeout=90, **environment)

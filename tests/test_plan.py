@@ -23,6 +23,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(plan, "available_cpus", lambda: cpus)
         monkeypatch.setattr(plan, "launch_seconds", lambda: launch)
         monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 8)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     return of
 
@@ -315,6 +316,9 @@ def test_looks_are_few_and_what_one_fit_found_holds_for_the_next():
         ({"cpu.max": "200000 50000"}, 4),
         ({"cpu.max": "strange"}, 2**31),
         ({"cpu.max": "1 2 3"}, 2**31),
+        ({"cpu.max": "100000"}, 1),
+        ({"cpu.max": "-1 100000"}, 2**31),
+        ({"cpu.max": "100000 0"}, 2**31),
         ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 2**31),
         ({"cpu/cpu.cfs_quota_us": "250000", "cpu/cpu.cfs_period_us": "100000"}, 2),
         ({"cpu/cpu.cfs_quota_us": "250000"}, 2),
@@ -325,6 +329,55 @@ def test_looks_are_few_and_what_one_fit_found_holds_for_the_next():
 def test_the_quota_of_a_container(files, content, cpus):
     files |= {f"/sys/fs/cgroup/{name}": text for name, text in content.items()}
     assert plan._quota() == cpus
+
+
+@pytest.mark.parametrize(
+    ("groups", "content", "cpus"),
+    [
+        ("0::/user.slice/job", {"user.slice/job/cpu.max": "100000 100000"}, 1),  # systemd-run -p CPUQuota=100%
+        ("0::/user.slice/job", {"user.slice/cpu.max": "200000 100000"}, 2),  # of a group around it
+        ("0::/a/b", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000", "cpu.max": "800000 100000"}, 3),
+        ("0::/a/b", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "400000 100000"}, 3),
+        ("0::/other", {"user.slice/job/cpu.max": "100000 100000"}, 2**31),
+        ("0::/../../b", {"cpu.max": "200000 100000"}, 2),  # outside of what a container sees
+        ("4:memory:/m\n3:cpu,cpuacct:/docker/1f\n0::/", {"cpu/docker/1f/cpu.cfs_quota_us": "200000"}, 2),
+        ("3:cpuacct,cpu:/docker/1f", {"cpu/docker/cpu.cfs_quota_us": "300000"}, 3),
+        ("3:cpuset:/docker/1f", {"cpu/docker/1f/cpu.cfs_quota_us": "200000"}, 2**31),
+        ("3:cpu:/docker/1f", {"cpu/cpu.cfs_quota_us": "200000"}, 2),  # the container's own is at the top
+        ("nonsense\n::\n\n7", {"cpu.max": "200000 100000"}, 2),
+        ("0::/a:b", {"a:b/cpu.max": "200000 100000"}, 2),
+    ],
+)
+def test_the_quota_of_a_control_group(files, groups, content, cpus):
+    files |= {f"/sys/fs/cgroup/{name}": text for name, text in content.items()}
+    files["/proc/self/cgroup"] = groups
+    assert plan._quota() == cpus
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({}, 8),
+        ({"OMP_NUM_THREADS": "1"}, 1),
+        ({"OMP_NUM_THREADS": "3,2"}, 3),  # what nested regions take
+        ({"OMP_NUM_THREADS": " 2 "}, 2),
+        ({"OMP_NUM_THREADS": "64"}, 8),
+        ({"OMP_NUM_THREADS": ""}, 8),
+        ({"OMP_NUM_THREADS": "0"}, 8),
+        ({"OMP_NUM_THREADS": "many"}, 8),
+        ({"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "8"}, 8),
+    ],
+)
+def test_threads_that_the_environment_allows(machine, monkeypatch, environment, threads):
+    machine(cpus=8, launch=2e-6)
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    chosen = plan.choose((1024, 2048, 2048, 10), 2048, np.float32)
+    assert chosen.threads == threads
+    if threads == 1:
+        assert "OMP_NUM_THREADS" in chosen.reason
 
 
 def test_hyper_threads_of_a_core_count_once(files, monkeypatch):

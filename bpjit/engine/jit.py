@@ -1,4 +1,4 @@
-"""How the engine is compiled: flags, kernels called by address, the disk cache, small intrinsics on arrays.
+"""How the engine is compiled: flags, kernels called by address, small intrinsics on arrays, the threading layer.
 
 A *kernel* is compiled once for a dtype and called through its address. The engine's arithmetic therefore exists
 once in machine code: its bits cannot differ between the serial and the parallel loop around it, and a new activation,
@@ -8,36 +8,26 @@ Under NUMBA_DISABLE_JIT=1 an "address" is an index into a list of Python functio
 """
 
 import ctypes
-import hashlib
 import math
 import os
-import pickle
-import platform
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import llvmlite
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
 from numba.core.registry import cpu_target
-from numba.core.runtime import rtsys
 from numba.core.typing import signature
 from numba.extending import intrinsic
-from numba.misc.appdirs import AppDirs
 from numba.np.arrayobj import populate_array
 
 from .. import interrupts
-from .function import fingerprint
+from .cache import CacheFile, Compiled, cache_folder, cache_size, clear_cache  # noqa: F401 (the cache's public names)
 
 # Never nnan or ninf: they would delete the tests that detect divergence.
 # error_model="numpy": a test for division by zero in a loop blocks its vectorisation (Adam: 14 times slower).
@@ -56,6 +46,7 @@ forceinline: left to itself LLVM calls them, and the sums of a tile travel throu
 
 _compile_lock = threading.RLock()
 _seconds_compiling = 0.0
+_compiled = _loaded = 0
 
 
 def seconds_compiling() -> float:
@@ -63,94 +54,14 @@ def seconds_compiling() -> float:
     return _seconds_compiling
 
 
-# ---------------------------------------------------------------------------------------------- disk cache
-
-
-@cache
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: BPJIT_CACHE_DIR, else the user's own cache folder (the files are pickles)."""
-    chosen = os.environ.get("BPJIT_CACHE_DIR")
-    return Path(chosen) if chosen else Path(AppDirs("bpjit", appauthor=False).user_cache_dir)
-
-
-@cache
-def _engine_stamp() -> str:
-    """Changes with any source file of the engine, and with the versions of what compiles it.
-
-    Numba keys its own cache by the file of a function and not by the functions it calls, so that an edit of tile.py
-    would leave a stale forward.py.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    versions = (numba.__version__, llvmlite.__version__, np.__version__, platform.python_version())
-    flags = (config.BOUNDSCHECK, config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
-    digest.update(repr((versions, flags)).encode())
-    return digest.hexdigest()
-
-
-class CacheFile:
-    """What a kernel was compiled to, in one file; whatever is wrong with it, the kernel is compiled again."""
-
-    def __init__(self, name: str, function: Callable, signature: Any, codegen: Any):
-        content = fingerprint(function)
-        key = repr((_engine_stamp(), name, content, str(signature), codegen.magic_tuple()))
-        self.path = cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
-        self.codegen = codegen
-        self.reliable = content is not None
-        """Whether another function cannot have the same key: else nothing is kept."""
-
-    def load(self) -> "Compiled | None":
-        if not self.reliable:
-            return None
-        try:
-            content = self.path.read_bytes()
-            if hashlib.sha256(content[32:]).digest() != content[:32]:
-                return None
-            library, symbol, prepare = pickle.loads(content[32:])
-            rtsys.initialize(cpu_target.target_context)
-            for function in prepare:
-                function()
-            return Compiled(self.codegen.unserialize_library(library), symbol, prepare)
-        except Exception:  # unreadable, foreign, truncated, of another Numba: no reason not to train
-            return None
-
-    def save(self, compiled: "Compiled") -> None:
-        if not self.reliable:
-            return
-        temporary = None
-        try:
-            library = compiled.library.serialize_using_object_code()
-            content = pickle.dumps((library, compiled.symbol, compiled.prepare))
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=".", delete=False) as file:
-                temporary = file.name
-                file.write(hashlib.sha256(content).digest() + content)
-            os.replace(temporary, self.path)
-        except OSError:  # no place to write: train without a cache
-            if temporary is not None and os.path.exists(temporary):
-                os.unlink(temporary)
+def kernels_so_far() -> tuple[int, int]:
+    """How many kernels this process has compiled, and how many it has loaded from the cache."""
+    return _compiled, _loaded
 
 
 # -------------------------------------------------------------------------------------------------- kernels
 
 _plain_functions: list[Callable] = []
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """Machine code and the symbol to enter it by; `prepare` starts what it relies on, such as Numba's threads.
-
-    Loading it needs neither the function's types nor Numba's typing of NumPy, whose import takes as long as the rest.
-    """
-
-    library: Any
-    symbol: str
-    prepare: list[Callable]
-
-    @property
-    def address(self) -> int:
-        return self.library.get_pointer_to_function(self.symbol)
 
 
 class Kernel:
@@ -176,6 +87,7 @@ class Kernel:
         return self._addresses[dtype]
 
     def _compile(self, dtype: np.dtype) -> int:
+        global _compiled, _loaded
         if config.DISABLE_JIT:
             _plain_functions.append(self.function)
             return len(_plain_functions)
@@ -185,6 +97,9 @@ class Kernel:
         if compiled is None:
             compiled = self._translate(wanted)
             file.save(compiled)
+            _compiled += 1
+        else:
+            _loaded += 1
         self._compiled.append(compiled)
         return compiled.address
 
@@ -381,20 +296,43 @@ def like(typingctx, x, value):
 
 # ------------------------------------------------------------------------------------------ the threading layer
 
+FORK_SECONDS = 20.0
+"""How long a fork waits for another thread to finish compiling a kernel; one takes a second or two."""
+
 _parallel_entry = threading.Lock()
+_forking = threading.local()
 _forked = False
-"""Whether this process is the child of one that had started Numba's threads: here they must not be used."""
+"""Whether threads that a parallel region would wait for were left behind in a fork: none may be entered here."""
+
+
+def _before_fork() -> None:
+    """The compiler's own locks must not be held, nor its memory be half written, in a copy that has no such thread."""
+    _forking.waits = _compile_lock.acquire(timeout=FORK_SECONDS)
 
 
 def _after_fork() -> None:
-    """In a child, locks may be held by threads that are not there."""
+    if _forking.waits:
+        _compile_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    """Locks may be held by threads that are not there."""
     global _compile_lock, _parallel_entry, _forked
     _compile_lock, _parallel_entry = threading.RLock(), threading.Lock()
-    _forked = _forked or numba.np.ufunc.parallel._is_initialized
+    _forked = _forked or numba.np.ufunc.parallel._is_initialized or _has_openmp()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+
+
+def _has_openmp() -> bool:
+    """Whether somebody has loaded the OpenMP runtime that Numba would use, GNU's, which does not notice a fork."""
+    try:
+        with open("/proc/self/maps") as file:
+            return "/libgomp.so" in file.read()
+    except OSError:  # not on Linux
+        return False
 
 
 @contextmanager
@@ -402,7 +340,7 @@ def threads(count: int) -> Iterator[bool]:
     """Surrounds a parallel call on `count` threads; yields False where it must be the serial one instead.
 
     `workqueue` aborts the process when two threads enter it at once, and OpenMP kills a forked child of a process that
-    has used it: one entry at a time, and none in such a child.
+    has used it, or waits forever: one entry at a time, and none in such a child.
     """
     if count == 1 or config.DISABLE_JIT or _forked or not _parallel_entry.acquire(blocking=False):
         yield False

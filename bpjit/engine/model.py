@@ -1,5 +1,6 @@
 """A network as the engine runs it: theta, where its numbers lie, the kernels it calls, its workspaces."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -7,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 from numba.core import config
 
-from . import epoch, jit, losses, noise, penalties
+from . import epoch, jit, losses, noise, penalties, plan
 from .activations import ACTIVATIONS
 from .backward import backward, backward_few, output_delta
 from .batch import gather, gather_targets, scatter_outputs, shuffle, weigh
@@ -26,6 +27,18 @@ UNREGULARIZED = Regularization()
 KEPT_WORKSPACES = 4
 KEPT_ANSWERS = 8
 
+_workspaces = threading.Lock()
+"""For the lists of workspaces of all models; one lock, since a forked child must have a new one."""
+
+
+def _after_fork() -> None:
+    global _workspaces
+    _workspaces = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 class Model:
     """theta and all that runs on it; the arithmetic itself is in the kernels, which hold no state."""
@@ -42,7 +55,6 @@ class Model:
         self._workspaces: list[tuple[tuple[int, tuple[int, ...]], Network]] = []
         self._addresses: dict[tuple, list[int]] = {}
         self._answers: dict[int, Answer] = {}
-        self._lock = threading.Lock()
 
     def state(
         self,
@@ -154,6 +166,22 @@ class Model:
         self._make_workspace(1, dropped=_dropped(state))
         epoch.steps.address(self.dtype)
 
+    def compile_ahead(
+        self, optimizer: Optimizer | None, batch_size: int, asked: int, limit: int | None, state: State
+    ) -> None:
+        """Compiles whatever `compile` and questions about up to `asked` rows may need, on whatever plan is chosen once
+        the machine is measured, on `limit` threads at most."""
+        for most, training in ((batch_size, True), (asked, False)):
+            sharing = plan.may_share(self.sizes, most, self.dtype, limit, training)
+            if sharing:
+                plan.launch_seconds()
+            chosen = Plan(1 + sharing, plan.PIECE, "", by_layer=sharing, in_chunks=sharing and most > CHUNK)
+            for size in (most, 1, FEW + 1):  # there may be fewer samples
+                if training:
+                    self.compile(optimizer, size, chosen, None, state, weighted=True)
+                else:
+                    self._kernels(ANSWERS, size, chosen, sharing)
+
     def _run(
         self,
         wanted: tuple,
@@ -208,7 +236,7 @@ class Model:
         """A workspace for mini-batches of up to `capacity` samples that no other thread uses meanwhile; dropped: the
         layers with dropout."""
         key = capacity, dropped
-        with self._lock:
+        with _workspaces:
             found = next((w for w in self._workspaces if w[0] == key), None)
             if found:
                 self._workspaces.remove(found)
@@ -216,7 +244,7 @@ class Model:
         try:
             yield network
         finally:
-            with self._lock:
+            with _workspaces:
                 self._workspaces = [(key, network), *self._workspaces[: KEPT_WORKSPACES - 1]]
 
     def layout_for(self, capacity: int, keep_z: bool = False, dropped: tuple[int, ...] = ()) -> Layout:

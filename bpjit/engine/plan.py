@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from dataclasses import dataclass
-from functools import cache
+from functools import cache as once
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 
-from . import epoch, gradient, jit, layout, tile
+from . import cache, epoch, gradient, jit, layout, tile
 from .jit import INDEX, call, vector
 
 PIECE = 8
@@ -96,10 +96,13 @@ def choose(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | None = N
     alone = sum(region.flops for region in regions(sizes, batch_size, dtype, training, PIECE, False, False)) / rate
     if alone < LEAST:
         return Plan(1, PIECE, f"a step is about {_duration(alone)} of work, too little to share")
-    cpus = min(available_cpus(), numba.config.NUMBA_NUM_THREADS)
+    available, asked = available_cpus(), _asked_threads()
+    cpus = min(available, asked)
     most = min(cpus, limit or cpus)
     if most == 1:
-        return Plan(1, PIECE, "there is one CPU to use" if cpus == 1 else "it is the limit given")
+        of_environment = "the environment asks for one thread (NUMBA_NUM_THREADS or OMP_NUM_THREADS)"
+        reason = "it is the limit given" if cpus > 1 else of_environment if available > 1 else "there is one CPU to use"
+        return Plan(1, PIECE, reason)
     launch = launch_seconds()
     best, finest, seconds = None, 0, alone / GAIN
     for threads in range(2, most + 1):
@@ -115,6 +118,13 @@ def choose(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | None = N
     how = "layer by layer" if by_layer else "in pieces of the mini-batch"
     reason = f"{work}; {cpus} CPUs, {how}" + (", the gradient in chunks of samples" if in_chunks else "")
     return Plan(threads, piece, reason + (f", {limit} threads allowed" if limit else ""), by_layer, in_chunks)
+
+
+def may_share(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | None, training: bool) -> bool:
+    """Whether `choose` might take several threads, if a parallel region cost nothing."""
+    work = sum(region.flops for region in regions(sizes, batch_size, dtype, training, PIECE, False, False))
+    enough = work / _flops_per_second(dtype) >= LEAST
+    return enough and min(available_cpus(), _asked_threads(), limit or available_cpus()) > 1
 
 
 def _even_piece(blocks: int, threads: int) -> int:
@@ -207,7 +217,7 @@ def cores() -> list[int]:
     return _physical_cores(frozenset(allowed))
 
 
-@cache
+@once
 def _physical_cores(allowed: frozenset[int]) -> list[int]:
     first: dict[str, int] = {}
     for cpu in sorted(allowed):
@@ -216,17 +226,54 @@ def _physical_cores(allowed: frozenset[int]) -> list[int]:
     return list(first.values())
 
 
-@cache
+@once
 def _quota() -> int:
-    """Whole CPUs of the container's quota (cgroup v2, then v1); a very large number where there is none."""
+    """Whole CPUs that the quotas of the process's control groups leave it; a very large number where there are none.
+
+    A quota may be set for its own group (as in a container, whose own group is at the top of what it sees) or for any
+    that this one is part of (as systemd does for a service or a user).
+    """
+    quotas = [2**31]
+    for line in [*_read("/proc/self/cgroup").splitlines(), "0::/", "1:cpu:/"]:
+        _, controllers, path = [*line.split(":", 2), "", "/"][:3]
+        version_2 = controllers == ""
+        if not (version_2 or "cpu" in controllers.split(",")) or ".." in path:
+            continue
+        for folder in _groups_of(path):
+            quotas.append(_quota_of(f"/sys/fs/cgroup{folder}", version_2))
+    return min(quotas)
+
+
+def _groups_of(path: str) -> list[str]:
+    """A control group and those around it."""
+    parts = [part for part in path.split("/") if part]
+    return ["".join(f"/{part}" for part in parts[:n]) for n in range(len(parts), -1, -1)]
+
+
+def _quota_of(folder: str, version_2: bool) -> int:
+    """Whole CPUs of the quota that is set for one control group."""
+    if version_2:
+        limit, _, period = _read(f"{folder}/cpu.max").partition(" ")
+    else:
+        folder = folder.replace("/sys/fs/cgroup", "/sys/fs/cgroup/cpu", 1)
+        limit, period = (_read(f"{folder}/cpu.cfs_{name}_us") for name in ("quota", "period"))
     try:
-        limit, period = (_read("/sys/fs/cgroup/cpu.max") or "max 100000").split()
-        if limit == "max":
-            limit = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") or "-1"
-            period = _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us") or "100000"
-        return max(1, int(limit) // int(period)) if int(limit) > 0 else 2**31
-    except ValueError:
+        microseconds, of = int(limit), int(period or "100000")
+    except ValueError:  # there is none: "max", or no such file
         return 2**31
+    return max(1, microseconds // of) if microseconds > 0 and of > 0 else 2**31
+
+
+def _asked_threads() -> int:
+    """Threads that the environment allows: NUMBA_NUM_THREADS, or where nobody has set that, OMP_NUM_THREADS.
+
+    It is how pools of worker processes share a machine: joblib sets both, Dask and batch systems the second.
+    """
+    most = int(numba.config.NUMBA_NUM_THREADS)
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if "NUMBA_NUM_THREADS" in os.environ or not (first.isascii() and first.isdigit() and int(first) > 0):
+        return most
+    return min(most, int(first))
 
 
 def _read(path: str) -> str:
@@ -318,5 +365,5 @@ def cpu_name() -> str:
 
 
 def _cache_facts() -> str:
-    files = list(jit.cache_folder().glob("*.kernel"))
-    return f"{jit.cache_folder()}: {len(files)} kernels, {sum(f.stat().st_size for f in files) / 2**20:.1f} MiB"
+    files, size = cache.cache_size()
+    return f"{cache.cache_folder()}: {files} kernels, {size / 2**20:.1f} MiB"
