@@ -1,6 +1,7 @@
 """The command line as a user meets it: what is printed where, files, exit codes."""
 
 import errno
+import os
 import re
 import signal
 import subprocess
@@ -286,3 +287,34 @@ def test_ctrl_c_saves_the_network_as_it_is(tmp_path):
     net = bpjit.load(path)
     _, X_test, _, t_test = digits_split()
     assert np.mean(net.classify(X_test) == t_test) > 0.5  # some epochs were trained
+
+
+@pytest.mark.slow
+def test_warmup_and_cache(tmp_path):
+    """What was warmed up is not compiled again; what is cleared is gone, and nothing else."""
+    environment = {**os.environ, "BPJIT_CACHE_DIR": str(tmp_path / "kernels")}
+
+    def printed(*words):
+        command = [sys.executable, "-m", "bpjit", *words]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    warmed = printed("warmup", "64-16-10")
+    count = int(re.match(r"\d+", row(warmed, "kernels")).group())
+    assert count > 5 and row(warmed, "kernels").endswith(" 0 that were there")
+    assert row(printed("cache"), "kernels").startswith(f"{count} files, ")
+    printed("train", "digits", "--hidden", "16", "--epochs", "2", "--no-progress")
+    assert row(printed("cache"), "kernels").startswith(f"{count} files, ")
+    (tmp_path / "kernels" / "mine.txt").write_text("a file of the user's own")
+    assert row(printed("cache", "--clear"), "removed").startswith(f"{count} files, ")
+    assert os.listdir(tmp_path / "kernels") == ["mine.txt"]
+
+
+def test_completion_knows_commands_options_and_names():
+    def offered(*words):
+        environment = {**os.environ, "_BPJIT_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(["bpjit", *words])}
+        environment["COMP_CWORD"] = str(len(words))
+        done = subprocess.run([sys.executable, "-m", "bpjit"], env=environment, capture_output=True, text=True)
+        return done.stdout.split()
+
+    assert offered("tr") == ["train"]
+    assert offered("train", "--optimizer", "ada") == ["adagrad", "adadelta", "adam", "adamW", "adamax"]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .output import print_rows
+from .output import print_rows, write
 
 NAME = "cache"
 EXAMPLES = """Examples:
@@ -24,12 +24,10 @@ class Options:
 
 def run(options: Options) -> None:
     """Show where compiled kernels are kept and what they take, or remove them."""
-    from bpjit.engine import jit
+    from bpjit.engine import cache
 
-    files, size = jit.clear_cache() if options.clear else jit.cache_size()
-    print_rows(
-        {
-            "folder": str(jit.cache_folder()),
-            "removed" if options.clear else "kernels": f"{files:,} files, {size / 1e6:.1f} MB",
-        }
+    files, size = (
+        write("--clear", cache.cache_folder(), lambda _: cache.clear_cache()) if options.clear else cache.cache_size()
     )
+    done = "removed" if options.clear else "kernels"
+    print_rows({"folder": str(cache.cache_folder()), done: f"{files:,} files, {size / 2**20:.1f} MiB"})

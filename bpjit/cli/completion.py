@@ -7,7 +7,8 @@ def known(option: str) -> Callable[[str], list[str]]:
     """The names that this option knows, by how they begin, in any case."""
 
     def begun(incomplete: str) -> list[str]:
-        return [name for name in _names(option) if name.lower().startswith(incomplete.lower())]
+        typed = len(incomplete)  # what is offered must begin with it, and either case will do
+        return [incomplete + name[typed:] for name in _names(option) if name.lower().startswith(incomplete.lower())]
 
     return begun
 

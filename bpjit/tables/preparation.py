@@ -25,8 +25,8 @@ ROOM = HEADER_LIMIT // 2
 
 
 class Block(NamedTuple):
-    """Some rows, ready for a network. X (rows that are kept, n_0); t (the same,), int64 or float64, or None; kept: a mask over all rows
-    of the block, None if all are; columns: a record batch of the columns to be passed on, or None."""
+    """Some rows, ready for a network. X (rows that are kept, n_0); t (the same,), int64 or float64, or None; kept: a
+    mask over all rows of the block, None if all are; columns: a record batch of those to be passed on, or None."""
 
     X: np.ndarray
     t: np.ndarray | None
