@@ -184,11 +184,13 @@ def run(options: Options) -> None:
             if options.resume and options.checkpoint and options.checkpoint.exists():
                 trainer = _resumed(options.checkpoint, trainer)
             model = Model(trainer.net, prepared.preparation)
-            shown = {} if is_standard_output(options.json) else _description(options, prepared, trainer)
-            print_rows(shown)
+            begun = _description(options, prepared, trainer)
+            if not is_standard_output(options.json):
+                notes = {f"note {k}" if k > 1 else "note": note for k, note in enumerate(prepared.notes, start=1)}
+                print_rows(begun | notes)
             _fit(options, prepared, trainer, model)
             write("--save", options.save, model.save)
-            _finish(options, prepared, trainer, model, shown)
+            _finish(options, prepared, trainer, model, begun)
 
 
 def _check(options: Options) -> None:
@@ -385,7 +387,7 @@ def _fit(options: Options, prepared: Prepared, trainer: bpjit.Trainer, model: Mo
         raise typer.Exit(FAILED) from None
 
 
-def _finish(options: Options, prepared: Prepared, trainer: bpjit.Trainer, model: Model, shown: dict[str, str]) -> None:
+def _finish(options: Options, prepared: Prepared, trainer: bpjit.Trainer, model: Model, begun: dict[str, str]) -> None:
     """Tests the network, and says and writes what was found."""
     net, history = trainer.net, trainer.history
     found = None
@@ -393,7 +395,7 @@ def _finish(options: Options, prepared: Prepared, trainer: bpjit.Trainer, model:
         X, t = prepared.test
         found = assess(prepared.preparation, *model.outcome(net.predict(X), t))
     write("--plot", options.plot, history.plot)
-    rows = _summary(options, prepared, trainer, found)
+    rows = _course(options, prepared, trainer)
     if options.report is not None:
         from bpjit import report
 
@@ -403,7 +405,7 @@ def _finish(options: Options, prepared: Prepared, trainer: bpjit.Trainer, model:
             lambda path: report.write(
                 path,
                 title=f"{options.target or 'Classes'} of {options.data.name}",
-                rows=shown | rows,
+                rows=begun | rows,
                 history=history,
                 assessment=found,
                 net=net,
@@ -412,8 +414,11 @@ def _finish(options: Options, prepared: Prepared, trainer: bpjit.Trainer, model:
             ),
         )
     if not is_standard_output(options.json):
-        print_rows(rows)
-        if found is not None:
+        if found is None or prepared.test is None:
+            print_rows(rows)
+        else:
+            scores = {f"test {name}": value for name, value in found.rows().items()}
+            print_rows(scores | {"test loss": f"{net.loss(*prepared.test):.4f}"} | rows)
             print("\n" + found.text(width()))
     write_json(options.json, _content(options, prepared, trainer, found))
 
@@ -429,7 +434,6 @@ def _description(options: Options, prepared: Prepared, trainer: bpjit.Trainer) -
     of_what = f"{len(preparation.classes)} classes" if preparation.classes else "a number"
     return {
         "data": f"{options.data}: {net.sizes[0]} features, {of_what}",
-        **{f"note {k}" if k > 1 else "note": note for k, note in enumerate(prepared.notes, start=1)},
         "split": f"{', '.join(counts)}; seed {options.seed}",
         "network": f"{' → '.join(map(str, net.sizes))}, {', '.join(kinds)}, {net.loss_name}, {net.dtype}",
         "parameters": f"{_parameter_count(net):,}",
@@ -441,15 +445,12 @@ def _parameter_count(net: bpjit.Network) -> int:
     return sum(array.size for layer in net.parameters() for array in layer if array is not None)
 
 
-def _summary(options: Options, prepared: Prepared, trainer: bpjit.Trainer, found: Assessment | None) -> dict[str, str]:
-    net, history = trainer.net, trainer.history
+def _course(options: Options, prepared: Prepared, trainer: bpjit.Trainer) -> dict[str, str]:
+    """How the training went."""
+    history = trainer.history
     seconds = sum(history["seconds"]) if history.epochs else 0.0
-    rows = {}
-    if found is not None and prepared.test is not None:
-        rows = {f"test {name}": value for name, value in found.rows().items()}
-        rows["test loss"] = f"{net.loss(*prepared.test):.4f}"
-    rows["epochs"] = f"{history.epochs}" + (f" ({trainer.stopped})" if trainer.stopped else "")
-    rows["training"] = f"{seconds:.2f} s"
+    epochs = f"{history.epochs}" + (f" ({trainer.stopped})" if trainer.stopped else "")
+    rows = {"epochs": epochs, "training": f"{seconds:.2f} s"}
     if seconds:
         rows["speed"] = f"{history.epochs * len(prepared.train[1]) / seconds:,.0f} samples/s"
     if history.plan is not None:
