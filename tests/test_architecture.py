@@ -45,7 +45,7 @@ FLOORS = [
     | {f"bpjit.assessment{name}" for name in ("", ".answers", ".classes", ".plots", ".residuals")},
     {
         f"bpjit.tables.{name}"
-        for name in ("errors", "cells", "source", "csv", "parquet", "idx", "npz", "survey", "columns", "matrix")
+        for name in ("errors", "cells", "source", "csv", "parquet", "idx", "npz", "survey", "columns", "matrix", "task")
     }
     | {f"bpjit.tables.{name}" for name in ("targets", "split", "files", "preparation", "prepared", "model", "output")}
     | {"bpjit.tables"},

@@ -1,6 +1,8 @@
 """Rows of a file as samples: the same numbers as pandas and scikit-learn make of them, whatever their number."""
 
 import doctest
+import errno
+import gc
 import importlib
 import pkgutil
 
@@ -124,11 +126,22 @@ def test_large_samples_lie_in_files(small_blocks, tmp_path, monkeypatch):
         np.testing.assert_allclose(X, Y, rtol=1e-6, atol=1e-7)  # means of other blocks
 
 
-def test_no_room_for_large_samples(small_blocks, monkeypatch):
+def test_no_room_for_large_samples(small_blocks, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.posix_fallocate", full)
+        with pytest.raises(OSError, match="No space left"):
+            tables.prepare(tables.open_source(frame()), "kind")
     usage = type("Usage", (), {"free": 10})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(tables.DataError, match="TMPDIR"):
         tables.prepare(tables.open_source(frame()), "kind")
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_digits_are_split_as_ever():
@@ -286,6 +299,12 @@ def test_a_category_that_is_held_out_alone():
     assert prepared.preparation.feature_names == ["town=a", "town=b"]
     assert (prepared.test[0][0] == 0).all()
     assert any("'town' that do not train" in note for note in prepared.notes)
+
+
+def test_names_are_called_so():
+    source = tables.open_source({"name": [f"n{k}" for k in range(50)], "t": ["a", "b"] * 25})
+    notes = tables.prepare(source, "t").notes
+    assert "column 'name' has 36 categories in 36 rows that train: if they are names, --ignore name" in notes
 
 
 def test_gaps_in_arrays(tmp_path):

@@ -86,6 +86,11 @@ def test_cells_with_everything_in_them(write, monkeypatch):
     assert content(tables.open_source(path)) == {"te,xt": texts * 20, 'n"': [str(k) for k in range(120)]}
 
 
+def test_a_long_header(write):
+    names = [f"column number {k}" for k in range(20_000)]
+    assert tables.open_source(write(",".join(names) + "\n" + "1," * 19_999 + "1\n")).columns == names
+
+
 def test_decimal_commas(write):
     path = write("x;t\n" + "".join(f"{k},5;{'ab'[k % 2]}\n" for k in range(40)))
     prepared = tables.prepare(tables.open_source(path, decimal=","), "t", test_fraction=0, validation_fraction=0)

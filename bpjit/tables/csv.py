@@ -18,10 +18,10 @@ from .source import Table
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 DELIMITERS = (",", ";", "\t", "|")
-BLOCK_BYTES = 4 * 2**20
-"""Of the file that are read at a time; no row may be longer."""
-HEAD_BYTES = 2**18
-"""Of the file from which the delimiter is found."""
+BLOCK_BYTES = 2 * 2**20
+"""Of the file that are read at a time, up to 32 of them ahead; no row may be longer."""
+HEAD_BYTES = 4 * 2**20
+"""Of the file in which the header ends, and from which the delimiter is found."""
 HEAD_ROWS = 20
 
 
@@ -56,7 +56,7 @@ class CsvFile(Table):
             raise DataError(f"{name} is empty: a header and at least one row are needed")
         reading = Reading.of(name, MISSING_IN_TEXT, missing_values, decimal)
         super().__init__(name, [column.strip() for column in header], reading, target)
-        if header and all(_is_number(column) for column in header):
+        if all(map(_is_number, header)) and header != [str(k) for k in range(len(header))]:  # pandas numbers columns
             raise DataError(f"{name}: its first row holds numbers alone: put a header with the columns' names above it")
         self._check_names()
         self._header = header

@@ -36,13 +36,13 @@ def listed(values: Iterable[object]) -> str:
     return ", ".join(map(shown, several[:LISTED])) + more
 
 
-def counted(number: int, what: str) -> str:
+def counted(number: int, what: str, several: str | None = None) -> str:
     """A number of things.
 
     >>> counted(1, "column"), counted(2000, "column")
     ('1 column', '2,000 columns')
     """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return f"{number:,} {what if number == 1 else several or what + 's'}"
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

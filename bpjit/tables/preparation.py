@@ -12,7 +12,7 @@ from ..storage import HEADER_LIMIT
 from ..validation import choice, integer, real, switch
 from .cells import Cells, Reading
 from .columns import Category, Columns, Number
-from .errors import DataError, shown
+from .errors import DataError, counted, listed, shown
 from .matrix import Matrix
 from .source import Arrays, Source, Table
 from .targets import Classes, Quantity, Target
@@ -25,8 +25,11 @@ ROOM = HEADER_LIMIT // 2
 
 
 class Block(NamedTuple):
-    """Some rows, ready for a network. X (rows that are kept, n_0); t (the same,), int64 or float64, or None; kept: a
-    mask over all rows of the block, None if all are; columns: a record batch of those to be passed on, or None."""
+    """Some rows, ready for a network.
+
+    X: (rows that are kept, n_0). t: (the same,), int64 or float64, or None. kept: a mask over all rows of the block,
+    None if all are. columns: a record batch of the columns to be passed on, or None.
+    """
 
     X: np.ndarray
     t: np.ndarray | None
@@ -124,7 +127,7 @@ class Preparation:
                     cells = Cells(batch.column(column), str(column), first, reading)
                 t, gaps = self._output.read(cells)
                 if missing != "drop" and gaps.any():
-                    raise no_target(cells, int(np.argmax(gaps)))
+                    raise no_target(cells.reading.name, cells.column, first + int(np.argmax(gaps)))
                 whole = whole & ~gaps
             columns = batch.select(names) if names else None
             if missing == "drop" and not whole.all():
@@ -152,6 +155,22 @@ class Preparation:
         """A column of targets that is not asked for, and is no input either."""
         name = source.target or self.target
         return name if isinstance(self._features, Matrix) and name in source.columns else None
+
+    def rows(self) -> dict[str, str]:
+        """It in words, for a table: what is learnt from what, and what is done about gaps.
+
+        >>> Preparation(Matrix(3), Classes(["no", "yes"])).rows()
+        {'task': "classification into 2 classes ('no', 'yes')", 'inputs': '3', 'missing': 'error', 'unknown': 'error'}
+        """
+        of = "" if self.target is None else f" of {self.target}"
+        if isinstance(self._output, Classes):
+            into = f" into {counted(self.outputs, 'class', 'classes')} ({listed(self._output.names)})"
+        else:
+            into = f" (mean {self._output.mean:.6g}, deviation {self._output.scale:.6g} in training)"
+        rows = {"task": f"{self.task}{of}{into}"}
+        if self.columns:
+            rows["columns"] = listed(self.columns)
+        return rows | {"inputs": f"{self.features:,}", "missing": self.missing, "unknown": self.unknown}
 
     def answers(self, y: np.ndarray, threshold: float = 0.5, probabilities: bool = True) -> dict[str, Any]:
         """Outputs (S, n_L) as columns (pyarrow arrays): "prediction", the class or the number in the target's units,
@@ -215,10 +234,11 @@ class Preparation:
             )
 
 
-def no_target(cells: Cells, row: int) -> DataError:
-    """What is said about a row without a target."""
+def no_target(name: str, column: str, row: int) -> DataError:
+    """What is said about a row, counted from 0, without a target."""
     return DataError(
-        f"{cells.place(row)} has no value, and it is the target: fill it in, or leave such rows out with --missing drop"
+        f"{name}: column {shown(column)}, row {row + 1} has no value, and it is the target: fill it in, or leave such "
+        "rows out with --missing drop"
     )
 
 

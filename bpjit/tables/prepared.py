@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from .. import validation as checks
-from .cells import Cells, Reading, kind_of
-from .columns import Columns
-from .errors import DataError, counted, listed, shown
+from .columns import Category, Columns
+from .errors import DataError, counted, listed, options, shown
 from .matrix import Matrix
 from .preparation import MISSING, UNKNOWN, Preparation, no_target
 from .source import Arrays, Source, Table, memory_share
 from .split import Split, split
 from .survey import Survey
-from .targets import Classes, Quantity, Target, find
+from .targets import Classes, Target
+from .task import Values, find
 
 Samples = tuple[np.ndarray, np.ndarray]
 
@@ -64,7 +63,13 @@ class Prepared:
     def _array(self, name: str, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         if self._folder is None:
             return np.empty(shape, dtype)
-        return np.lib.format.open_memmap(os.path.join(self._folder, f"{name}.npy"), "w+", dtype, shape)
+        path = os.path.join(self._folder, f"{name}.npy")
+        array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        if hasattr(os, "posix_fallocate"):
+            # The file is a hole as yet: where the disk has no room for it, writing to it would end the process.
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+        return array
 
 
 def prepare(
@@ -112,10 +117,7 @@ def prepare(
     test = source.test if test is None else test
     work = _FromTable if isinstance(source, Table) else _FromArrays
     rows = work(source, target or source.target, missing, list(ignore), list(categorical))
-    classes, why = find(rows.cells, rows.kind, task, rows.chosen)
-    labels = None
-    if classes is not None:
-        labels = classes.read(rows.cells)[0][rows.chosen]
+    classes, labels, why = find(rows.values, task, rows.chosen)
     parts = split(
         np.flatnonzero(rows.chosen),
         labels,
@@ -128,11 +130,11 @@ def prepare(
     training = np.zeros(len(rows.chosen), bool)
     training[parts.train] = True
     held_out = rows.chosen & ~training
-    output: Target = classes or _quantity(rows.cells, parts.train, scale_target)
+    output: Target = classes or rows.values.quantity(parts.train, scale_target)
     features = rows.features(training, held_out, max_categories)
     preparation = Preparation(features, output, rows.target, missing, unknown, rows.missing_values)
     preparation.check_size()
-    prepared = Prepared(preparation, [_found(rows.cells, output, why), *rows.notes()])
+    prepared = Prepared(preparation, [_found(rows.values.column, output, why), *rows.notes()])
     _fill(prepared, source, parts, {"validation": validation, "test": test}, len(rows.chosen), number)
     return prepared
 
@@ -159,7 +161,6 @@ class _FromTable:
         if not self.names:
             raise DataError(f"{source.name}: beside the target {shown(target)} there is no column to learn from")
         self.survey = Survey(source, self.names, target, categorical)
-        self.cells, self.kind = self.survey.target_cells, self.survey.kind(target)
         self.chosen = np.ones(self.survey.rows, bool)
         if missing == "drop":
             self.chosen = self.survey.complete & ~self.survey.missing_target
@@ -168,10 +169,12 @@ class _FromTable:
         elif missing == "error" and self.survey.gaps:
             raise min(self.survey.gaps.values(), key=lambda gap: gap[0])[1]
         elif self.survey.missing_target.any():
-            raise no_target(self.cells, int(np.argmax(self.survey.missing_target)))
+            raise no_target(source.name, target, int(np.argmax(self.survey.missing_target)))
+        self.values = Values.of_table(self.survey)
         self.missing_values: tuple[str, ...] | None = source.reading.missing
 
     def features(self, training: np.ndarray, held_out: np.ndarray, most: int) -> Columns:
+        self._training = int(training.sum())
         self._columns, self._unseen = Columns.fit(self.survey, self.names, training, held_out, most)
         return self._columns
 
@@ -188,6 +191,12 @@ class _FromTable:
             lines.append(f"{dropped} of {len(self.chosen)} rows lack a value, and are left out")
         elif self.missing == "fill" and self.survey.gaps:
             lines.append(f"missing values are filled in {listed(self.survey.gaps)}")
+        for column in self._columns.columns:
+            if isinstance(column, Category) and 2 * len(column.categories) > self._training:
+                lines.append(
+                    f"column {shown(column.name)} has {len(column.categories)} categories in {self._training} rows "
+                    f"that train: if they are names, {options('ignore', [column.name])}"
+                )
         if self._unseen:
             lines.append(
                 f"rows held out have categories in {listed(self._unseen)} that do not train: none of those known"
@@ -199,7 +208,6 @@ class _FromArrays:
     """The rows of arrays."""
 
     target = missing_values = None
-    kind: str
 
     def __init__(
         self, source: Source, target: str | None, missing: str, ignore: list[str], categorical: list[str]
@@ -211,17 +219,16 @@ class _FromArrays:
         if source.t is None:
             raise DataError(f"{source.name} holds no targets: name an array t, or put the labels beside the images")
         self.source = source
-        self.cells = Cells(pa.array(source.t), "t", 0, Reading(source.name, ()))
-        self.kind = kind_of(self.cells.type)
+        self.values = Values.of_arrays(source)
         self.chosen = np.ones(len(source.X), bool)
-        gaps = pa.compute.is_null(self.cells.array, nan_is_null=True).to_numpy(zero_copy_only=False)
+        gaps = self.values.missing
         if missing == "drop":
             for first in range(0, len(source.X), 4096):
                 X = source.X[first : first + 4096]
                 self.chosen[first : first + 4096] = ~np.isnan(X).any(axis=1) if X.dtype.kind == "f" else True
             self.chosen &= ~gaps
         elif gaps.any():
-            raise no_target(self.cells, int(np.argmax(gaps)))
+            raise no_target(source.name, "t", int(np.argmax(gaps)))
 
     def features(self, training: np.ndarray, held_out: np.ndarray, most: int) -> Matrix:
         return Matrix.fit(self.source, training)
@@ -231,25 +238,12 @@ class _FromArrays:
         return [f"{dropped} of {len(self.chosen)} rows lack a value, and are left out"] if dropped else []
 
 
-def _quantity(cells: Cells, training: np.ndarray, scale_target: bool) -> Quantity:
-    if not scale_target:
-        return Quantity()
-    values = cells.numbers(boolean=True)[training]
-    scale = float(values.std())
-    if scale <= 1e-12 * abs(float(values.mean())):
-        raise DataError(
-            f"{cells.reading.name}: column {shown(cells.column)}, the target, is {values[0]:g} in every row that "
-            "trains: there is nothing to learn; name another target"
-        )
-    return Quantity(float(values.mean()), scale)
-
-
-def _found(cells: Cells, output: Target, why: str) -> str:
+def _found(column: str, output: Target, why: str) -> str:
     other = TASKS[output.task == TASKS[0]]
     if isinstance(output, Classes):
-        what = f"classification of {cells.column} into {len(output.classes)} classes ({listed(output.names)})"
+        what = f"classification of {column} into {len(output.classes)} classes ({listed(output.names)})"
     else:
-        what = f"regression of {cells.column}"
+        what = f"regression of {column}"
     way = f"; --task {other} changes that" if why.startswith("it has") else ""
     return f"{what}, since {why}{way}"
 

@@ -111,7 +111,7 @@ class Column:
 
 
 class Survey:
-    """The kinds of a table's columns, which of its rows have gaps, and the values of the target.
+    """The kinds of a table's columns, and which of its rows have gaps.
 
     Raises DataError, one for all columns that are of no use in the same way, with what to do about them.
     """
@@ -121,7 +121,7 @@ class Survey:
         self.columns = {name: Column(name) for name in [*names, target]}
         self.categorical = set(categorical)
         self.gaps: dict[str, tuple[int, DataError]] = {}
-        complete, targets, missing_target = [], [], []
+        complete, missing_target = [], []
         first = 0
         for batch in source.batches([*names, target]):
             whole = np.ones(len(batch), bool)
@@ -130,12 +130,10 @@ class Survey:
                 whole &= ~missing
             cells = Cells(batch.column(target), target, first, source.reading)
             missing_target.append(self._see(cells))
-            targets.append(cells)
             complete.append(whole)
             first += len(batch)
         self.rows = first
         self.complete, self.missing_target = np.concatenate(complete), np.concatenate(missing_target)
-        self.target_cells = _joined(targets)
         self._refuse([*names, target])
 
     def _see(self, cells: Cells) -> np.ndarray:
@@ -186,15 +184,3 @@ REFUSED = [
     ("nested", _holds("lists, records or bytes"), "make columns of numbers or texts of them, or "),
 ]
 """Kinds of columns that are of no use: what they hold, what can be done."""
-
-
-def _joined(parts: list[Cells]) -> Cells:
-    """The cells of all blocks in one piece, texts as they are read."""
-    first = parts[0]
-    if kind_of(first.type) in ("dates", "nested"):
-        return first
-    if kind_of(first.type) in ("text", "category"):
-        array = pa.chunked_array([part.texts for part in parts], pa.string())
-    else:
-        array = pa.chunked_array([part.array for part in parts])
-    return Cells(array.combine_chunks(), first.column, 0, first.reading)

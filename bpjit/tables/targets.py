@@ -1,4 +1,4 @@
-"""Targets: classes, or numbers standardised; and which of the two a column of targets is."""
+"""Targets: classes, or numbers standardised."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,7 @@ import pyarrow.compute as pc
 
 from .cells import Cells
 from .columns import standardised
-from .errors import DataError, listed, nearest, options, shown
-
-MOST_WHOLE_CLASSES = 20
-"""Different whole numbers up to which they are taken for classes."""
+from .errors import DataError, listed, nearest, shown
 
 Class = str | int | bool
 
@@ -99,44 +96,3 @@ class Quantity:
 
 
 Target = Classes | Quantity
-
-
-def find(cells: Cells, kind: str, task: str | None, chosen: np.ndarray) -> tuple[Classes | None, str]:
-    """The classes of a target, or None if it is a number; and why.
-
-    kind: "number", "boolean" or "text"; task: "classification" or "regression" where the user says so; chosen: of which
-    rows. Raises DataError where the task does not fit, and for one class alone.
-    """
-    place = f"{cells.reading.name}: column {shown(cells.column)}"
-    if kind == "text":
-        if task == "regression":
-            raise DataError(f"{place} holds texts, which cannot be learnt as numbers: leave --task regression out")
-        distinct: list[Class] = sorted(pc.unique(cells.texts.filter(pa.array(chosen))).drop_null().to_pylist())
-        return _classes(distinct, place), "its values are texts"
-    values = cells.numbers(boolean=True)[chosen]
-    values = np.unique(values[~np.isnan(values)])
-    if kind == "boolean" and task != "regression":
-        return _classes([bool(value) for value in values], place), "its values are true and false"
-    whole = bool((values == np.floor(values)).all())
-    count, rows = len(values), int(chosen.sum())
-    if task is None:
-        if not whole:
-            return None, "its values are not all whole numbers"
-        if count > MOST_WHOLE_CLASSES or 2 * count >= rows:
-            return None, f"it has {count} different whole numbers in {rows} rows"
-    elif task == "regression":
-        return None, "--task says so"
-    elif not whole:
-        raise DataError(
-            f"{place} holds numbers that are not whole, which are no classes: leave --task classification out, or "
-            f"take them as texts with {options('categorical', [cells.column])}"
-        )
-    reason = "--task says so" if task else f"it has {count} different whole numbers in {rows} rows"
-    return _classes([int(value) for value in values], place), reason
-
-
-def _classes(distinct: list[Class], place: str) -> Classes:
-    if len(distinct) < 2:
-        held = f"the class {shown(distinct[0])} alone" if distinct else "no class at all"
-        raise DataError(f"{place} holds {held}: there is nothing to tell apart; name another target, or add rows")
-    return Classes(distinct)
