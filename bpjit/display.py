@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from unicodedata import combining, east_asian_width
 
 _CELL = "padding: 0.15em 0.7em; border: none; background: none; color: inherit;"
 _RULE = "border-bottom: 1px solid currentColor;"
@@ -29,13 +30,13 @@ class Table:
 
     def __str__(self) -> str:
         cells = [self.columns, *self.rows]
-        widths = [max(len(row[k]) for row in cells) for k in range(len(self.columns))]
+        widths = [max(columns(row[k]) for row in cells) for k in range(len(self.columns))]
 
         def line(row: Sequence[str]) -> str:
-            aligned = (
-                cell.ljust(width) if name in self.left else cell.rjust(width)
-                for name, cell, width in zip(self.columns, row, widths, strict=True)
-            )
+            aligned = []
+            for name, cell, width in zip(self.columns, row, widths, strict=True):
+                gap = " " * (width - columns(cell))
+                aligned.append(cell + gap if name in self.left else gap + cell)
             return "  ".join(aligned).rstrip()
 
         return "\n".join([self.title, *map(line, cells), *self.notes])
@@ -70,13 +71,27 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def shortened(text: str, width: int) -> str:
-    """The text in at most so many characters.
+def columns(text: str) -> int:
+    """How many columns of a terminal the text takes: two for a wide character, none for an accent of its own.
 
-    >>> shortened("versicolor", 6), shortened("setosa", 6)
-    ('versi…', 'setosa')
+    >>> columns("Bär"), columns("東京")
+    (3, 4)
     """
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return sum(0 if combining(c) else 1 + (east_asian_width(c) in "WF") for c in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """The text in at most so many columns of a terminal.
+
+    >>> shortened("versicolor", 6), shortened("setosa", 6), shortened("東京都", 5)
+    ('versi…', 'setosa', '東京…')
+    """
+    if columns(text) <= width:
+        return text
+    kept = text[:width]
+    while columns(kept) >= width:
+        kept = kept[:-1]
+    return kept + "…"
 
 
 def size_text(size: float) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from bpjit import assessment
+from bpjit import assessment, display
 
 NAMES = ["setosa", "versicolor", "virginica"]
 
@@ -171,6 +171,13 @@ def test_names_cannot_take_over_the_terminal():
     assert "\x1b" not in text and r"\x1b[2J" in text and r"two\nlines" in text and "''" in text
 
 
+def test_wide_letters_keep_their_columns():
+    text = assessment.classification(np.eye(3), range(3), ["東京", "Kyōto", "大阪市" * 10]).text()
+    lines = text.splitlines()[1:5]
+    assert "大阪…" in lines[0] and lines[3].startswith("大阪市")
+    assert {display.columns(line) for line in lines} == {display.columns(lines[0])}
+
+
 @pytest.mark.parametrize(
     ("y", "t", "classes", "error", "message"),
     [
@@ -309,6 +316,9 @@ def test_plots(tmp_path, prices):
     assert [label.get_text() for label in axes.get_yticklabels()] == NAMES
     shown = {tuple(map(int, text.get_position()))[::-1]: int(text.get_text()) for text in axes.texts}
     assert shown == {(i, j): count for (i, j), count in np.ndenumerate(found.confusion) if count}
+
+    shares = found.confusion / found.confusion.sum(axis=1, keepdims=True)
+    assert np.array_equal(axes.images[0].get_array(), shares)
 
     few, histogram = assessment.regression(y, t, target="price, $").plot().axes
     points = few.lines[0]

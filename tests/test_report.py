@@ -110,6 +110,10 @@ def test_the_page_holds_all_that_it_was_given(run):
     cells = [int(cell) for cell in page.texts["td"][3:] if re.fullmatch(r"\d+", cell)]
     with_sums = np.column_stack([found.confusion, found.confusion.sum(axis=1)])
     assert cells[:12] == with_sums.ravel().tolist()
+    shares = found.confusion / found.confusion.sum(axis=1, keepdims=True)
+    shades = [float(style[4:]) for style in page.values("style") if style.startswith("--s:")]
+    assert shades == [round(share, 3) for share in shares.ravel().tolist() if share]
+    assert page.values("class").count("right") == 3
     assert page.texts["li"][-1] == "one row was left out"
     assert "Network(4-8-3, relu, softmax, cross_entropy, float32)" in text
     assert page.texts["summary"] == ["2 inputs"]
@@ -163,7 +167,7 @@ def test_a_page_on_many_rows_stays_small(large):
 def test_a_page_on_many_classes_stays_small():
     names = [f"{HOSTILE} {number} {'of very many ' * 20}" for number in range(1000)]
     found = assessment.classification(*answers(5000, 1000, clear=5.0), names)
-    net = bpjit.Network([2] * 100, seed=0)
+    net = bpjit.Network([2] * 30, seed=0)
     text = report.page(
         title="classes", rows={}, assessment=found, net=net, features=names * 10, notes=[name[:500] for name in names]
     )

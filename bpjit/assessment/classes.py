@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..display import Table, printable, shortened
+from ..display import Table, columns, printable, shortened
 from ..validation import targets
 from ..validation.arrays import as_numbers
 from .answers import EXAMPLES, finite, json_number, listed_rows, numbered, scikit_learn, wrapped
@@ -157,14 +157,14 @@ class ClassificationAssessment:
         names = [name_of(label, _NAME) for label in self.classes]
         numbers = [str(number) for number in range(1, len(names) + 1)]
         numbered = [f"{number:>{len(numbers[-1])}} {name}" for number, name in zip(numbers, names, strict=True)]
-        for columns, firsts in ((names, names), (numbers, numbered)):
+        for heads, firsts in ((names, names), (numbers, numbered)):
             # A column is at least 3 wide: what cannot fit is not even made.
-            if max(map(len, firsts)) + 3 * len(columns) > width:
+            if max(map(columns, firsts)) + 3 * len(heads) > width:
                 continue
             cells = [[str(n) if n else "." for n in row] for row in self.confusion.tolist()]
             body = [(first, *row) for first, row in zip(firsts, cells, strict=True)]
-            text = str(Table(title, ("", *columns), body, left=("",)))
-            if max(len(line) for line in text.splitlines()[1:]) <= width:
+            text = str(Table(title, ("", *heads), body, left=("",)))
+            if max(map(columns, text.splitlines()[1:])) <= width:
                 return text
         pairs = self.confused(_LISTED)
         title = f"confused most often ({len(names):,} classes are too many for a matrix in {width} columns)"
@@ -339,7 +339,7 @@ def _plain(label: Any) -> Label:
 
 
 def name_of(label: Label, width: int | None = None) -> str:
-    """A class's name for people, in at most so many characters.
+    """A class's name for people, in at most so many columns of a terminal.
 
     >>> name_of(3), name_of(""), name_of("a very long name", 8)
     ('3', "''", 'a very …')
