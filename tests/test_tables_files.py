@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import polars
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -199,6 +200,17 @@ def test_parquet_of_many_types(tmp_path):
     assert X[:3, 5:].tolist() == [[1, 0, 0] * 3, [0, 0, 1] * 3, [0, 1, 0] * 3]
     np.testing.assert_allclose(X[:3, 0], [-1, 1, 0], rtol=1e-6)
     np.testing.assert_allclose(X[:3, 2], (np.arange(3) - 1) / np.std(np.arange(3)), rtol=1e-6)
+
+
+def test_frames_of_polars():
+    data = polars.DataFrame({"x": [1, 2, 3] * 10, "town": ["a", "b", "c"] * 10, "t": ["u", "v"] * 15})
+    kinds = data.with_columns(
+        polars.col("town").cast(polars.Categorical), polars.col("t").cast(polars.Enum(["v", "u"]))
+    )
+    for frame in (data, kinds):
+        preparation = tables.prepare(tables.open_source(frame), "t").preparation
+        assert preparation.feature_names == ["x", "town=a", "town=b", "town=c"]
+        assert preparation.classes == ["u", "v"]
 
 
 def test_the_index_of_pandas_is_left_out(tmp_path):

@@ -169,6 +169,18 @@ def test_rows_that_do_not_fit(rows, parts, classifier):
     assert all(part in str(caught.value) for part in parts), caught.value
 
 
+def test_the_row_is_that_of_the_whole_file(classifier, monkeypatch, tmp_path):
+    small_blocks(monkeypatch)
+    data = pd.DataFrame(HOMES)
+    data.loc[50, "town"] = "Paris"
+    data.to_csv(tmp_path / "a.csv", index=False)
+    for source in (tables.open_source(data), tables.open_source(tmp_path / "a.csv")):
+        with pytest.raises(tables.DataError, match="column 'town', row 51 holds 'Paris'"):
+            answers(classifier, source)
+        with pytest.raises(tables.DataError, match="column 'town', row 51 holds 'Paris'"):
+            classifier.test(source)
+
+
 def test_rows_that_fit_in_another_type(classifier):
     other = ONE | {"area": ["50", "6e1"], "garden": [1, 0], "town": pa.array(["Bern", "Rome"]).dictionary_encode()}
     assert answers(classifier, other) == answers(classifier, ONE)

@@ -120,7 +120,7 @@ class Cells:
                 f"{self.reading.name}: column {shown(self.column)} holds {self.type}, where numbers or texts are "
                 "needed: convert it as it was for training"
             )
-        return self.array.dictionary_decode() if kind == "category" else self.array
+        return decoded(self.array)
 
     def value(self, row: int) -> Any:
         """What the file has in one of the rows."""
@@ -146,6 +146,19 @@ class Cells:
             f"{self.place(row)} has no value: fill it in, or choose --missing fill (the mean of the column; for texts "
             f"a category of its own), --missing drop (leave such rows out), or {options('ignore', [self.column])}"
         )
+
+
+def decoded(array: Any) -> Any:
+    """An array without a dictionary, texts as strings.
+
+    >>> decoded(pa.array(["a", "a"]).dictionary_encode()).type
+    DataType(string)
+    """
+    if not pa.types.is_dictionary(array.type):
+        return array
+    values = array.dictionary
+    # pyarrow decodes strings and large strings, but no views of strings, which polars has.
+    return (values.cast(pa.string()) if kind_of(values.type) == "text" else values).take(array.indices)
 
 
 def kind_of(type_: Any) -> str:

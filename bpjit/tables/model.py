@@ -11,6 +11,7 @@ import pyarrow as pa
 from .. import storage
 from ..engine.entry import find
 from ..engine.losses import LOSSES
+from .cells import decoded
 from .errors import DataError, shown
 from .matrix import Matrix
 from .preparation import Preparation
@@ -97,7 +98,8 @@ class Model:
         if kept is not None:
             places = pa.array(np.cumsum(kept) - 1, mask=~kept)
             answers = {name: values.take(places) for name, values in answers.items()}
-        passed = {} if columns is None else {name: _plain(columns.column(name)) for name in columns.schema.names}
+        # Without dictionaries, which CSV does not know, and which may differ from batch to batch.
+        passed = {} if columns is None else {name: decoded(columns.column(name)) for name in columns.schema.names}
         return pa.RecordBatch.from_pydict(passed | answers)
 
     def test(
@@ -137,8 +139,3 @@ def _once(source: Source) -> None:
     """The rows are asked for once: nothing need be kept."""
     if isinstance(source, Table):
         source.keeps = False
-
-
-def _plain(array: Any) -> Any:
-    """A column without a dictionary, which CSV does not know and which may differ from batch to batch."""
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
