@@ -235,6 +235,10 @@ def test_parquet_that_is_refused(write, tmp_path):
 def test_what_is_no_table():
     with pytest.raises(TypeError, match="must name a file"):
         tables.open_source(3)
+    with pytest.raises(TypeError, match="must name a file"):
+        tables.open_source({"x": np.array([1, 2], ">f8")})
+    with pytest.raises(TypeError, match="must name a file"):
+        tables.open_source({"x": [1, 2], "y": [1]})
 
 
 # NPZ

@@ -415,6 +415,11 @@ def test_what_cannot_be_written(tmp_path):
         tables.write(BATCHES, tmp_path / "a.xlsx")
     with pytest.raises(FileNotFoundError):
         tables.write(BATCHES, tmp_path / "none" / "a.csv")
+    with pytest.raises(ValueError, match=r"must end in one of .csv"):
+        tables.check_output("a.xlsx")
+    with pytest.raises(FileNotFoundError):
+        tables.check_output(tmp_path / "none" / "a.csv")
+    tables.check_output(tmp_path / "a.csv")
     assert os.listdir(tmp_path) == []
 
 

@@ -24,9 +24,20 @@ for _package, _name in (("pyarrow", "pyarrow"), ("sklearn", "scikit-learn")):
 from .errors import DataError  # noqa: E402
 from .files import open_source  # noqa: E402
 from .model import Model  # noqa: E402
-from .output import write  # noqa: E402
+from .output import check_output, write  # noqa: E402
 from .preparation import Block, Preparation  # noqa: E402
 from .prepared import Prepared, prepare  # noqa: E402
 from .source import Source  # noqa: E402
 
-__all__ = ["Block", "DataError", "Model", "Preparation", "Prepared", "Source", "open_source", "prepare", "write"]
+__all__ = [
+    "Block",
+    "DataError",
+    "Model",
+    "Preparation",
+    "Prepared",
+    "Source",
+    "check_output",
+    "open_source",
+    "prepare",
+    "write",
+]

@@ -94,7 +94,7 @@ def _hint(place: Path) -> str:
 def _frame(frame: Any, target: str | None, missing_values: Sequence[str]) -> Frame:
     try:
         return Frame(frame, Reading.of("the table", ("",), missing_values), target)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError) as error:
         if isinstance(error, DataError):
             raise
         raise TypeError(

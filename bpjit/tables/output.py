@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..storage import replacing
+from ..storage import check_place, replacing
 from . import parquet
 
 FORMATS = (".csv", ".tsv", ".csv.gz", ".parquet", ".pq")
@@ -27,6 +27,16 @@ def check_format(path: str | os.PathLike[str]) -> str:
         if name.endswith(suffix):
             return suffix
     raise ValueError(f"{os.fspath(path)} must end in one of {', '.join(FORMATS)}")
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Raises what `write` would raise for a file of this name, before there is anything to write.
+
+    >>> check_output("-")
+    """
+    if os.fspath(path) != "-":
+        check_format(path)
+        check_place(path)
 
 
 def write(batches: Iterable[Any], path: str | os.PathLike[str]) -> int:

@@ -1,5 +1,6 @@
 """From a source to arrays that a network trains with."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -68,7 +69,11 @@ class Prepared:
         if hasattr(os, "posix_fallocate"):
             # The file is a hole as yet: where the disk has no room for it, writing to it would end the process.
             with open(path, "r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+                try:
+                    os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+                except OSError as error:
+                    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # others: the file system cannot do this
+                        raise
         return array
 
 
