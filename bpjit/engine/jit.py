@@ -19,8 +19,10 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import ffi as llvm
 from numba import types
 from numba.core import cgutils, config
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.core.typing import signature
 from numba.extending import intrinsic
@@ -306,18 +308,22 @@ _forked = False
 
 
 def _before_fork() -> None:
-    """The compiler's own locks must not be held, nor its memory be half written, in a copy that has no such thread."""
-    _forking.waits = _compile_lock.acquire(timeout=FORK_SECONDS)
+    """The compilers' locks must not be held, nor LLVM's memory be half written, in a copy that has no such thread."""
+    deadline = time.monotonic() + FORK_SECONDS
+    # In the order in which compiling takes them.
+    locks = _compile_lock, global_compiler_lock._lock, llvm.lib._lock._lock
+    _forking.held = [lock for lock in locks if lock.acquire(timeout=max(0.0, deadline - time.monotonic()))]
 
 
 def _after_fork() -> None:
-    if _forking.waits:
-        _compile_lock.release()
+    for lock in reversed(_forking.held):
+        lock.release()
 
 
 def _after_fork_in_child() -> None:
     """Locks may be held by threads that are not there."""
     global _compile_lock, _parallel_entry, _forked
+    _after_fork()
     _compile_lock, _parallel_entry = threading.RLock(), threading.Lock()
     _forked = _forked or numba.np.ufunc.parallel._is_initialized or _has_openmp()
 
