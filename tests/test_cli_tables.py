@@ -65,6 +65,9 @@ def test_a_table_with_texts_end_to_end(run, people, monkeypatch):
     assert code == 0
     found = json.loads(output)
     assert found["accuracy"] == pytest.approx(right) and found["samples"] == 400
+    for mistake in found["mistakes"]:  # by the numbers that errors have, too: from 1
+        answer = answers[mistake["row"] - 1]
+        assert (answer["income"], answer["prediction"]) == (mistake["true"], mistake["predicted"])
 
     code, output, _ = run("info", "net")
     assert code == 0 and row(output, "target") == "income" and "age, " in row(output, "inputs")

@@ -462,3 +462,21 @@ def test_too_many_names_for_a_file(monkeypatch):
 def test_the_examples_run(name):
     module = importlib.import_module(f"bpjit.tables.{name}".rstrip("."))
     assert doctest.testmod(module).failed == 0
+
+
+def test_the_rows_of_the_test_are_known_by_their_numbers():
+    """A column that counts the rows says which they are; those that lack a value are passed over, not renumbered."""
+    numbers = np.arange(40.0)
+    gaps = [None if k % 7 == 3 else float(k % 5) for k in range(40)]
+    rows = tables.open_source({"number": numbers, "gaps": gaps, "t": numbers**1.5})
+    own = tables.open_source({"number": numbers[:9], "gaps": gaps[:9], "t": numbers[:9] ** 1.5})
+    for options in ({}, {"test": own}):
+        prepared = tables.prepare(rows, "t", missing="drop", seed=0, dtype="float64", **options)
+        X, _ = prepared.test
+        train = numbers[[k for k in range(40) if k % 7 != 3]]
+        everywhere = np.concatenate([prepared.train[0][:, 0], prepared.validation[0][:, 0], X[:, 0]])
+        assert prepared.test_rows.shape == (len(X),) and not np.any(prepared.test_rows % 7 == 3)
+        slope, offset = np.polyfit(prepared.test_rows, X[:, 0], 1)
+        assert np.allclose(X[:, 0], slope * prepared.test_rows + offset, atol=1e-12)
+        if not options:
+            assert np.allclose(np.sort(everywhere), slope * train + offset, atol=1e-12)

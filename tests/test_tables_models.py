@@ -99,7 +99,7 @@ def test_one_output_of_two_classes():
     assert found["prediction"] == [["flat", "house"][one] for one in (p >= 0.5).astype(int)]
     np.testing.assert_allclose(found["probability_house"], p)
     np.testing.assert_allclose(found["probability_flat"], 1 - p)
-    y, t = model.test(tables.open_source(HOMES))
+    y, t, _ = model.test(tables.open_source(HOMES))
     assert y.shape == (ROWS, 2)
     assert t.tolist() == [0, 1] * (ROWS // 2)
 
@@ -215,17 +215,17 @@ def test_gaps_and_unknown_categories_as_the_user_chooses(classifier):
 
 def test_answers_beside_targets(classifier, regression, monkeypatch):
     small_blocks(monkeypatch)
-    y, t = classifier.test(tables.open_source(HOMES))
+    y, t, _ = classifier.test(tables.open_source(HOMES))
     assert y.shape == (ROWS, 2)
     assert t.tolist() == [0, 1] * (ROWS // 2)
-    y, t = regression.test(tables.open_source(HOMES))
+    y, t, _ = regression.test(tables.open_source(HOMES))
     np.testing.assert_allclose(t, HOMES["rent"], rtol=1e-6)
     np.testing.assert_allclose(y, answers(regression, HOMES)["prediction"], rtol=1e-6)
     with pytest.raises(tables.DataError, match="column 'kind' is missing"):
         classifier.test(tables.open_source(ONE))
     with pytest.raises(tables.DataError, match="column 'rent', row 1 holds 'cheap', which is no number"):
         regression.test(tables.open_source(ONE | {"rent": ["cheap", "1"]}))
-    y, t = regression.test(tables.open_source(ONE | {"rent": [None, 5.0]}), missing="drop")
+    y, t, _ = regression.test(tables.open_source(ONE | {"rent": [None, 5.0]}), missing="drop")
     assert t == pytest.approx([5])
     with pytest.raises(tables.DataError, match="leaves none"):
         regression.test(tables.open_source(ONE | {"rent": [None, None]}), missing="drop")

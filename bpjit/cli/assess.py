@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from bpjit.tables import Preparation
 
 
-def assess(preparation: Preparation, y: np.ndarray, t: np.ndarray) -> Assessment:
-    """What answers and targets are worth that `tables.Model.test` or `outcome` gave."""
+def assess(preparation: Preparation, y: np.ndarray, t: np.ndarray, rows: np.ndarray) -> Assessment:
+    """What answers and targets are worth that `tables.Model` gave, of the rows with these numbers, counted from 0."""
     from bpjit import assessment
 
     if preparation.classes is not None:
-        return assessment.classification(y, t, preparation.classes)
-    return assessment.regression(y, t, target=preparation.target or "")
+        return assessment.classification(y, t, preparation.classes, row_numbers=rows + 1)
+    return assessment.regression(y, t, target=preparation.target or "", row_numbers=rows + 1)

@@ -45,8 +45,8 @@ def run(options: Options) -> None:
             encoding=options.encoding,
             delimiter=options.delimiter,
         )
-        y, t = model.test(source, missing=options.missing, unknown=options.unknown)
-        found = assess(model.preparation, y, t)
+        y, t, rows_tested = model.test(source, missing=options.missing, unknown=options.unknown)
+        found = assess(model.preparation, y, t, rows_tested)
     rows = {"model": str(options.model), "data": f"{options.data}: {len(t):,} samples", **found.rows()}
     if options.report is not None:
         from bpjit import report

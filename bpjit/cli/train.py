@@ -391,9 +391,9 @@ def _finish(options: Options, prepared: Prepared, trainer: bpjit.Trainer, model:
     """Tests the network, and says and writes what was found."""
     net, history = trainer.net, trainer.history
     found = None
-    if prepared.test is not None:
+    if prepared.test is not None and prepared.test_rows is not None:
         X, t = prepared.test
-        found = assess(prepared.preparation, *model.outcome(net.predict(X), t))
+        found = assess(prepared.preparation, *model.outcome(net.predict(X), t), prepared.test_rows)
     write("--plot", options.plot, history.plot)
     rows = _course(options, prepared, trainer)
     if options.report is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 
 PROBABILITIES = ("softmax", "sigmoid")
 """Outputs that are probabilities."""
+
+
+class Tested(NamedTuple):
+    """Answers beside what is true.
+
+    Classes: y (S, classes), of one output made two columns, and t (S,) the classes' indices; numbers: y and t (S,) in
+    the target's units. rows (S,): their numbers in the file, counted from 0.
+    """
+
+    y: np.ndarray
+    t: np.ndarray
+    rows: np.ndarray
 
 
 class Model:
@@ -102,22 +114,16 @@ class Model:
         passed = {} if columns is None else {name: decoded(columns.column(name)) for name in columns.schema.names}
         return pa.RecordBatch.from_pydict(passed | answers)
 
-    def test(
-        self, source: Source, missing: str | None = None, unknown: str | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Answers and targets of a source that has both, for the rows that are kept.
-
-        Classes: y (S, classes), of one output made two columns, and t (S,) the classes' indices; numbers: y and t (S,)
-        in the target's units.
-        """
+    def test(self, source: Source, missing: str | None = None, unknown: str | None = None) -> Tested:
+        """Answers beside targets, for the rows of a source that has both and that are kept."""
         _once(source)
         parts = []
         for block in self.preparation.blocks(source, True, missing, unknown, dtype=self.net.dtype):
             if len(block.X):
-                parts.append(self.outcome(self.net.predict(block.X), block.t))
+                parts.append((*self.outcome(self.net.predict(block.X), block.t), block.rows))
         if not parts:
             raise DataError(f"{source.name}: every row lacks a value somewhere: --missing drop leaves none")
-        return np.concatenate([y for y, _ in parts]), np.concatenate([t for _, t in parts])
+        return Tested(*map(np.concatenate, zip(*parts, strict=True)))
 
     def outcome(self, y: np.ndarray, t: Any) -> tuple[np.ndarray, np.ndarray]:
         """Outputs (S, n_L) and targets (S,) of the network as `test` gives them."""

@@ -25,16 +25,22 @@ ROOM = HEADER_LIMIT // 2
 
 
 class Block(NamedTuple):
-    """Some rows, ready for a network.
-
-    X: (rows that are kept, n_0). t: (the same,), int64 or float64, or None. kept: a mask over all rows of the block,
-    None if all are. columns: a record batch of the columns to be passed on, or None.
-    """
+    """Some rows, ready for a network. X (rows that are kept, n_0); t (the same,), int64 or float64, or None; kept: a
+    mask over all rows of the block, None if all are; columns: a record batch of those to be passed on, or None; first:
+    the number of the block's first row in the file, counted from 0."""
 
     X: np.ndarray
     t: np.ndarray | None
     kept: np.ndarray | None
     columns: Any
+    first: int
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The numbers in the file of the rows that are kept, counted from 0."""
+        if self.kept is None:
+            return np.arange(self.first, self.first + len(self.X))
+        return self.first + np.flatnonzero(self.kept)
 
 
 class Preparation:
@@ -131,9 +137,9 @@ class Preparation:
                 whole = whole & ~gaps
             columns = batch.select(names) if names else None
             if missing == "drop" and not whole.all():
-                yield Block(X[whole], None if t is None else t[whole], whole, columns)
+                yield Block(X[whole], None if t is None else t[whole], whole, columns, first)
             else:
-                yield Block(X, t, None, columns)
+                yield Block(X, t, None, columns, first)
 
     def _reading(self, source: Source) -> Reading:
         if self._missing_values is None or not isinstance(source, Table):

@@ -29,8 +29,9 @@ TASKS = ("classification", "regression")
 class Prepared:
     """Samples to train with, to validate and to test: pairs (X, t), or None; and how they were made of the rows.
 
-    preparation: to be kept with the network. notes: what a user wants to know about it, in lines. Large arrays lie in a
-    temporary folder, which goes with this object, or with `close`.
+    test_rows: the numbers of the rows to test with in their file, counted from 0; None without a test. preparation: to
+    be kept with the network. notes: what a user wants to know about it, in lines. Large arrays lie in a temporary
+    folder, which goes with this object, or with `close`.
     """
 
     def __init__(self, preparation: Preparation, notes: list[str]) -> None:
@@ -38,6 +39,7 @@ class Prepared:
         self.train: Samples
         self.validation: Samples | None = None
         self.test: Samples | None = None
+        self.test_rows: np.ndarray | None = None
         self._folder: str | None = None
 
     def close(self) -> None:
@@ -271,21 +273,20 @@ def _fill(
     part, place = np.full(rows, -1, np.int8), np.zeros(rows, np.int64)
     for code, numbers in enumerate(drawn.values()):
         part[numbers], place[numbers] = code, np.arange(len(numbers))
-    missing, first = prepared.preparation.missing, 0
+    missing = prepared.preparation.missing
     # A rare category may be found in rows that do not train alone: it is none of the known ones there.
     for block in prepared.preparation.blocks(source, target=True, unknown="ignore", dtype=dtype):
-        count = len(block.X) if block.kept is None else len(block.kept)
-        numbers = np.arange(first, first + count)[... if block.kept is None else block.kept]
+        numbers = block.rows
         for code, name in enumerate(drawn):
             mine = part[numbers] == code
             samples[name][place[numbers[mine]]] = block.X[mine]
             targets[name][place[numbers[mine]]] = block.t[mine]  # type: ignore[index]
-        first += count
     for name, other in others.items():
         if other is None:
             continue
-        end = 0
+        end, kept = 0, []
         for block in prepared.preparation.blocks(other, target=True, dtype=dtype):
+            kept.append(block.rows)
             samples[name][end : end + len(block.X)] = block.X
             targets[name][end : end + len(block.X)] = block.t
             end += len(block.X)
@@ -294,5 +295,7 @@ def _fill(
             raise DataError(f"{other.name}: every row lacks a value somewhere: --missing drop leaves none")
         if missing == "drop" and end < sizes[name]:
             prepared.notes.append(f"{sizes[name] - end} of {sizes[name]} rows of {other.name} are left out")
+        drawn[name] = np.concatenate(kept)
+    prepared.test_rows = drawn.get("test")
     for name in sizes:
         setattr(prepared, name, (samples[name], targets[name]))
