@@ -1,5 +1,6 @@
 """Files as users have them: each that is sound is read, each that is not is one line that says what to do."""
 
+import bz2
 import gzip
 import struct
 import tracemalloc
@@ -64,7 +65,9 @@ def refusal(call, *parts):
         (TABLE.replace(",", ", "), "a.csv", {}),
         ('"x","y","t"\n' + ROWS.replace(",", '","').replace("\n", '"\n"')[:-1].join('""')[:-1], "a.csv", {}),
         (TABLE.encode("utf-16"), "a.csv", {"encoding": "utf-16"}),
-        (gzip.compress(TABLE.encode()), "a.csv.gz", {}),
+        (gzip.compress(TABLE.encode()), "A.CSV.GZ", {}),
+        (bz2.compress(TABLE.encode()), "a.csv.bz2", {}),
+        (pa.compress(TABLE.encode(), "zstd", asbytes=True), "a.tsv.zst", {"delimiter": ","}),
     ],
 )
 def test_the_same_table_however_it_is_written(text, name, options, write):
@@ -153,11 +156,14 @@ def test_the_row_is_that_of_the_whole_file(write, monkeypatch):
         refusal(lambda source=source: tables.prepare(source, "t"), "row 151", what)
 
 
-@pytest.mark.parametrize("cut", [5, 30, 120])
-def test_packed_files_that_are_cut(cut, write):
-    packed = gzip.compress(np.random.default_rng(0).bytes(1000).hex().encode() + TABLE.encode())
-    path = write(packed[:-cut], "a.csv.gz")
-    refusal(lambda: tables.open_source(path), "damaged or cut short")
+@pytest.mark.parametrize("cut", [5, 30, 400])
+@pytest.mark.parametrize("head", [10, 2**20])
+def test_packed_files_that_are_cut(cut, head, write, monkeypatch):
+    monkeypatch.setattr("bpjit.tables.csv.HEAD_BYTES", head)
+    noise = np.random.default_rng(0).bytes(9000).hex()
+    table = "x,y,t\n" + "".join(f"{noise[k : k + 6]},1,a\n" for k in range(0, len(noise), 6))
+    path = write(gzip.compress(table.encode())[:-cut], "a.csv.gz")
+    refusal(lambda: tables.open_source(path).rows, str(path), "damaged or cut short")
     refusal(lambda: tables.open_source(write(TABLE, "b.csv.gz")), "damaged or cut short")
 
 

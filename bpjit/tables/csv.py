@@ -16,7 +16,7 @@ from .errors import DataError, shown
 from .source import Table
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
-COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
+COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 DELIMITERS = (",", ";", "\t", "|")
 BLOCK_BYTES = 2 * 2**20
 """Of the file that are read at a time, up to 32 of them ahead; no row may be longer."""
@@ -72,7 +72,7 @@ class CsvFile(Table):
         done = 0
         try:
             reader = pa.csv.open_csv(
-                self._path,
+                _opened(self._path),
                 # One thread, since with several no row knows its number.
                 pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, encoding=self._encoding),
                 pa.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=ragged),
@@ -117,11 +117,15 @@ class CsvFile(Table):
         return f"{self.name} cannot be read as CSV after row {done}: {' '.join(text.split())[:200]}"
 
 
+def _opened(path: Path) -> Any:
+    """The file's content, unpacked."""
+    return pa.input_stream(os.fspath(path), compression=COMPRESSED.get(path.suffix.lower()))
+
+
 def _head(path: Path, name: str, encoding: str) -> str:
     """The first rows as text."""
-    compressed = path.suffix.lower() in COMPRESSED
     try:
-        with pa.input_stream(os.fspath(path), compression="detect" if compressed else None) as file:
+        with _opened(path) as file:
             content = file.read(HEAD_BYTES)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
