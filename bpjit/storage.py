@@ -46,6 +46,10 @@ OPTIONAL = {"model": {"preparation"}}
 HEADER_LIMIT = 16 * 2**20
 MOST_DIMENSIONS = 8
 
+UNFINISHED = re.compile(r"\.bpjit-[0-9a-f]+\.tmp")
+ABANDONED_SECONDS = 3600
+"""A temporary file that nothing was written to for so long never takes its name: its writer was killed."""
+
 DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -242,6 +246,8 @@ def _replacing(target: str, mode: int | None) -> Iterator[BufferedWriter]:
             os.unlink(temporary)
         raise
     _sync(folder)
+    with contextlib.suppress(OSError):
+        _tidy_once(folder, os.stat(target).st_mtime)
 
 
 def check_place(path: Path) -> None:
@@ -284,6 +290,24 @@ def _sync(folder: str) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+_tidied: set[str] = set()
+
+
+def _tidy_once(folder: str, now: float) -> None:
+    """Once a process and folder: removes what saves that were killed have left there. now: by the clock of the folder's
+    machine, which may be another one."""
+    if folder in _tidied:
+        return
+    _tidied.add(folder)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if (
+                UNFINISHED.fullmatch(entry.name)
+                and now - entry.stat(follow_symlinks=False).st_mtime > ABANDONED_SECONDS
+            ):
+                os.unlink(entry.path)
 
 
 def _checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:

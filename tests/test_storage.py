@@ -8,10 +8,9 @@ import random
 import resource
 import stat
 import subprocess
-import sys
 import tracemalloc
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from runs import classes, python
 
 import bpjit
 from bpjit import storage, validation
@@ -237,6 +237,9 @@ def test_a_write_protected_file_is_kept(saved, path, monkeypatch):
     assert only(path.parent, path.name)
 
 
+EVERY = [pytest.param(1, marks=pytest.mark.slow), 53]
+"""Bytes between two that are tried."""
+
 # All or nothing
 
 
@@ -295,47 +298,230 @@ def test_the_content_is_on_the_disk_before_it_has_the_name(path, monkeypatch):
 
 
 KILLED = """
-import os, random, signal, sys, time
+import io, os, resource, signal, sys
 import numpy as np
+import bpjit, runs
 from bpjit import storage
+from bpjit.engine import plan
 
-path, kills = sys.argv[1], int(sys.argv[2])
+plan.available_cpus = lambda: 1
+folder = sys.argv[1]
+path, best = f"{folder}/file", f"{folder}/best"
+X, t = runs.classes(23)
+calls = die_at = 0
 
-def write(version):
-    text = f'{{"version": {version}}}'
-    metadata = {"format": "bpjit", "kind": "checkpoint", "version": "1", "configuration": text}
-    storage.write(path, {"a": np.full(300_000, version), "b": np.full(3, version)}, metadata)
 
-write(0)
-for kill in range(kills):
+def counted(function):
+    def call(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)  # before it
+        result = function(*arguments, **options)
+        calls += 1
+        if calls == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)  # after it
+        return result
+    return call
+
+
+def watch():
+    for name in ("open", "chmod", "fsync", "replace", "unlink", "close"):
+        setattr(os, name, counted(getattr(os, name)))
+    storage.open = lambda of, mode, **more: io.BufferedWriter(Raw(of, mode)) if mode == "wb" else open(of, mode, **more)
+
+
+class Raw(io.FileIO):
+    # What is written, as the system sees it.
+    def write(self, content):
+        return counted(super().write)(content)
+
+    def close(self):
+        counted(super().close)()
+
+
+def network(seed):
+    return bpjit.Network([3, 4, 2], seed=seed)
+
+
+def saving(version):
+    network(version).save(path)
+
+
+def checkpointing(version):
+    bpjit.Trainer(network(version), seed=version).checkpoint(path)
+
+
+def fitting(version):
+    net = network(0)
+    options = {"best": best, "checkpoint_every": 3} if version else {}
+    bpjit.Trainer(net, batch_size=5, seed=version, threads=1).fit(X, t, epochs=1, checkpoint=path, **options)
+
+
+def state(path):
+    if not os.path.exists(path):
+        return None
+    try:
+        return runs.bits(bpjit.load(path))
+    except bpjit.FileFormatError:
+        return runs.state_bits(bpjit.Trainer.resume(path))
+
+
+def run(work, k):
+    global calls, die_at
     child = os.fork()
-    if child == 0:
-        version = 1000 * kill
-        while True:
-            version += 1
-            write(version)
-    time.sleep(random.uniform(0, 0.05))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    tensors, configuration = storage.read(path, "checkpoint")
-    assert all((tensor == configuration["version"]).all() for tensor in tensors.values())
-print(configuration["version"])
+    if not child:
+        watch()
+        calls, die_at = 0, k
+        work(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def begin_again():
+    for name in os.listdir(folder):
+        os.unlink(f"{folder}/{name}")
+    with open(path, "wb") as file:
+        file.write(old)
+
+
+for work in map(globals().get, sys.argv[2:]):
+    work(1)  # all is compiled then
+    # Every state that the file may be found in: that before, and each that is written.
+    states, replace = {path: set(), best: {None}}, os.replace
+
+    def noted(source, target):
+        replace(source, target)
+        states[target].add(state(target))
+
+    os.replace = noted
+    work(0)
+    states[path] = {state(path)}
+    with open(path, "rb") as file:
+        old = file.read()
+    work(1)
+    os.replace = replace
+    k = left = 0
+    while True:
+        begin_again()
+        k += 1
+        status = run(work, k)
+        assert state(path) in states[path] and state(best) in states[best], (work, k)
+        left += len([name for name in os.listdir(folder) if name.endswith(".tmp")])
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL, status
+    assert k > 12 and left >= 3, (work, k, left)
+
+    # In the middle of a write: after so many bytes the system ends the process.
+    size = os.path.getsize(path)
+    for limit in range(0, size, size // 7):
+        begin_again()
+        child = os.fork()
+        if not child:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            work(1)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert state(path) in states[path] and state(best) in states[best], (work, limit)
+        assert status == -signal.SIGXFSZ, (status, limit)
+    print(k)
 """
 
 
-def test_a_save_that_is_killed_leaves_a_whole_file(tmp_path):
-    """Killed at 20 random moments of saving without pause; some of them fall into a save."""
-    environment = os.environ | {
-        "PYTHONPATH": str(Path(storage.__file__).parents[1]),
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "run.ckpt"), "20"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stderr
-    assert int(result.stdout) > 0
-    left = [name for name in os.listdir(tmp_path) if name != "run.ckpt"]
-    assert left, "no kill fell into a save: this test has shown nothing"
-    assert all(name.startswith(".bpjit-") and name.endswith(".tmp") for name in left)
+def test_a_save_that_is_killed_anywhere_leaves_a_whole_file(tmp_path):
+    """Before and after every call that opens, writes, closes or renames, and in the middle of what is written."""
+    assert len(python(KILLED, tmp_path, "saving", timeout=60)) == 1
+
+
+@pytest.mark.slow
+def test_a_fit_that_is_killed_anywhere_leaves_whole_files(tmp_path):
+    once, in_a_fit = map(int, python(KILLED, tmp_path, "checkpointing", "fitting", timeout=120))
+    assert in_a_fit > 3 * once  # it writes several times
+
+
+@contextmanager
+def small_disk(folder, size):
+    """A file system that holds so many bytes, where this account may mount one; else no file may be larger."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], capture_output=True)
+    try:
+        with nullcontext() if mounted.returncode == 0 else largest_file(size):
+            yield
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_is_full_keeps_the_old_files(tmp_path):
+    path, best = tmp_path / "run.ckpt", tmp_path / "best.safetensors"
+    X, t = classes(23)
+    failed = 0
+    for room in range(8, 80, 4):  # KiB; a checkpoint has about 26, and the network 9
+        net = bpjit.Network([3, 300, 2], seed=0)
+        with small_disk(tmp_path, room * 1024):
+            kept = bpjit.Trainer(bpjit.Network([3, 4, 2], seed=1), batch_size=5, seed=1)
+            kept.checkpoint(path)
+            kept.net.save(best)
+            before = path.read_bytes(), best.read_bytes()
+            trainer = bpjit.Trainer(net, batch_size=5, seed=0)
+            for write, file in ((trainer.checkpoint, path), (net.save, best)):
+                try:
+                    write(file)
+                except OSError as error:
+                    assert error.errno in (errno.ENOSPC, errno.EFBIG)
+                    assert file.read_bytes() == before[file is best]
+                    failed += 1
+            try:
+                trainer.fit(X, t, epochs=2, checkpoint=path, checkpoint_every=2, best=best)
+            except OSError:
+                failed += 1
+            assert net.predict(X).shape == (23, 2)
+            assert bpjit.Trainer.resume(path).net.sizes in ((3, 4, 2), (3, 300, 2))
+            assert bpjit.load(best).sizes in ((3, 4, 2), (3, 300, 2))
+            assert only(tmp_path, path.name, best.name)
+            path.unlink(), best.unlink()
+    assert failed > 5
+
+
+@pytest.mark.parametrize("apart", EVERY)
+@pytest.mark.parametrize("kind", ["model", "checkpoint"])
+def test_a_file_size_limit_at_every_byte(tmp_path, kind, apart):
+    path = tmp_path / "file"
+    old, new = (bpjit.Trainer(bpjit.Network([3, 4, 2], seed=seed), seed=seed) for seed in (0, 1))
+
+    def write(one):
+        one.net.save(path) if kind == "model" else one.checkpoint(path)
+
+    write(new)
+    size = path.stat().st_size
+    write(old)
+    before = path.read_bytes()
+    for limit in [*range(0, size, apart), size - 1]:
+        with pytest.raises(OSError), largest_file(limit):
+            write(new)
+        assert path.read_bytes() == before
+    assert only(tmp_path, "file")
+    with largest_file(size):
+        write(new)
+    assert path.read_bytes() != before
+
+
+def test_what_killed_saves_have_left_is_removed(saved, path):
+    """By a later save in that folder, once nobody can be at it."""
+    abandoned, at_work, another = (path.parent / name for name in (".bpjit-1f.tmp", ".bpjit-2e.tmp", "other.tmp"))
+    for one in (abandoned, at_work, another):
+        one.write_bytes(b"half")
+    day_ago = path.stat().st_mtime - 86400
+    for one in (abandoned, another):
+        os.utime(one, (day_ago, day_ago))
+    storage._tidied.clear()
+    storage.write(path, TENSORS, metadata())
+    assert only(path.parent, path.name, at_work.name, another.name)
+    os.utime(at_work, (day_ago, day_ago))
+    storage.write(path, TENSORS, metadata())
+    assert at_work.exists()  # once a folder and process is enough: it may have very many files
 
 
 # What is unsound is refused
@@ -694,6 +880,85 @@ def test_a_network_that_is_not_finite_is_not_saved(path):
     with pytest.raises(ValueError, match="W of layer 1 holds nan"):
         storage.save(Diverged([3, 2], seed=0), path)
     assert path.read_bytes() == before
+
+
+# Whatever is unsound, against both readers
+
+
+def refused(path, most_bytes=2**20):
+    """`load` and `resume` raise one FileFormatError each, with bounded memory."""
+    for read in (bpjit.load, bpjit.Trainer.resume):
+        tracemalloc.start()
+        try:
+            with pytest.raises(bpjit.FileFormatError) as caught:
+                read(path)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert type(caught.value) is bpjit.FileFormatError
+        assert str(caught.value).startswith(f"{str(path)!r} is no sound bpjit ")
+        assert len(str(caught.value)) < 1000
+        assert peak < most_bytes + 40 * len(str(path)), peak
+
+
+@pytest.mark.parametrize("header", BAD_HEADERS.values(), ids=BAD_HEADERS)
+def test_load_and_resume_refuse_bad_headers(path, header):
+    for kind in ("model", "checkpoint"):
+        if isinstance(header, dict) and "kind" in (meta := header.get("__metadata__", {})) and meta["kind"] == "model":
+            header = header | {"__metadata__": meta | {"kind": kind}}
+        content = packed(header, bytes(8))
+        path.write_bytes(content)
+        refused(path, 2**21 + 60 * len(content))  # Python's objects take up to so many times the JSON
+
+
+@pytest.mark.parametrize("kind", ["model", "checkpoint"])
+@pytest.mark.parametrize("entry", BAD_ENTRIES.values(), ids=BAD_ENTRIES)
+def test_load_and_resume_refuse_bad_entries(path, entry, kind):
+    path.write_bytes(packed({"__metadata__": META | {"kind": kind}, "a": entry}, bytes(8)))
+    refused(path)
+
+
+@pytest.mark.parametrize("apart", EVERY)
+@pytest.mark.parametrize("kind", ["model", "checkpoint"])
+def test_load_and_resume_refuse_what_is_damaged_or_no_file(path, kind, apart):
+    made = trainer()[0]
+    write = made.net.save if kind == "model" else made.checkpoint
+    read = bpjit.load if kind == "model" else bpjit.Trainer.resume
+    write(path)
+    sound = path.read_bytes()
+    chance = random.Random(0)
+
+    def assert_refused(content):
+        path.write_bytes(content)
+        with pytest.raises(bpjit.FileFormatError):
+            read(path)
+
+    for place in range(0, len(sound), apart):  # cut at, and with a flipped bit in, every byte
+        assert_refused(sound[:place])
+        flipped = sound[place] ^ (1 << chance.randrange(8))
+        assert_refused(sound[:place] + bytes([flipped]) + sound[place + 1 :])
+    assert_refused(sound + b"\0")
+    for content in (b"", bytes(7), (2**64 - 1).to_bytes(8, "little"), (2**30).to_bytes(8, "little") + sound[8:]):
+        path.write_bytes(content)
+        refused(path)
+    path.unlink()
+    path.mkdir()
+    refused(path)
+    path.rmdir()
+    os.mkfifo(path)
+    refused(path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        read(path)
+
+
+def test_load_and_resume_refuse_sizes_beyond_the_memory(path):
+    huge = 2 * validation.physical_memory() // 8 * 8
+    for kind in ("model", "checkpoint"):
+        entry = {"dtype": "U8", "shape": [huge], "data_offsets": [0, huge]}
+        path.write_bytes(content := packed({"__metadata__": META | {"kind": kind}, "a": entry}))
+        os.truncate(path, len(content) + huge)
+        refused(path)
 
 
 # Trainers

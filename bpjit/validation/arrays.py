@@ -26,8 +26,9 @@ _NOT_NUMBERS = {
 def as_numbers(values: Any, name: str) -> np.ndarray:
     """values as a plain array of booleans, integers or floats, without a copy where they are one."""
     parts = values if isinstance(values, list | tuple) else (values,)
-    masked = sys.modules.get("numpy.ma")  # whose import takes a tenth of a first fit
-    if masked and any(isinstance(part, masked.MaskedArray) for part in parts):
+    # Its import takes a tenth of a first fit; another thread may be at it.
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    if masked and any(isinstance(part, masked) for part in parts):
         raise TypeError(f"{name} is a masked array: fill its gaps first, {name}.filled(value)")
     if hasattr(values, "tocsr"):
         raise TypeError(f"{name} is a sparse matrix, which is not supported: pass {name}.toarray()")
