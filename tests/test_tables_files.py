@@ -84,10 +84,17 @@ def test_the_same_table_however_it_is_written(text, name, options, write):
 
 def test_cells_with_everything_in_them(write, monkeypatch):
     texts = ['a "b"', "c,d", "e\nf", "ä€𝄞", "'", "x" * 500]
-    data = pd.DataFrame({"te,xt": texts * 20, 'n"': range(120)})
+    texts += ["\n\n\n"] * 6
+    data = pd.DataFrame({"te,xt": texts * 20, 'n"': range(240)})
     data.to_csv(path := write(""), index=False)
-    monkeypatch.setattr("bpjit.tables.csv.BLOCK_BYTES", 2000)
-    assert content(tables.open_source(path)) == {"te,xt": texts * 20, 'n"': [str(k) for k in range(120)]}
+    monkeypatch.setattr("bpjit.tables.csv.BLOCK_BYTES", 600)
+    assert content(tables.open_source(path)) == {"te,xt": texts * 20, 'n"': [str(k) for k in range(240)]}
+
+
+def test_a_number_that_stands_for_a_missing_value(write):
+    path = write("x,t\n" + "1,a\n-999,b\n3,b\n nan ,b\n" * 20)
+    prepared = tables.prepare(tables.open_source(path, missing_values=["-999"]), "t", missing="drop", test_fraction=0.3)
+    assert "40 of 80 rows lack a value, and are left out" in prepared.notes
 
 
 def test_a_long_header(write):
@@ -382,6 +389,7 @@ def test_large_idx_files_are_mapped(write, monkeypatch):
     monkeypatch.setattr("bpjit.tables.source.physical_memory", lambda: 400)
     source = tables.open_source(path)
     assert isinstance(source.X.base, np.memmap)
+    assert (source.X == IMAGES.reshape(30, 6)).all()
     assert isinstance(tables.prepare(source).train[0], np.memmap)
 
 
@@ -452,6 +460,24 @@ def test_names_of_nothing(tmp_path, write):
         with pytest.raises(FileNotFoundError, match=f"did you mean '{near}'"):
             tables.open_source(path.with_name(wrong))
     refusal(lambda: tables.open_source(write(b"", "homes.xlsx")), "no known format", ".parquet")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_small_table_is_kept_and_a_large_one_read_again(name, write, monkeypatch):
+    for memory in (10**6, 1000):
+        monkeypatch.setattr("bpjit.tables.source.physical_memory", lambda memory=memory: memory)
+        path = write(TABLE, name)
+        if name == "a.parquet":
+            pa.parquet.write_table(pa.table({"x": range(30), "t": ["a", "b"] * 15}), path)
+        source = tables.open_source(path)
+        assert source.rows == 30
+        whole = content(source)
+        path.unlink()
+        if memory > 1000:
+            assert content(source) == whole
+        else:
+            with pytest.raises(FileNotFoundError):
+                content(source)
 
 
 def test_a_table_that_is_read_once_is_not_kept(write, monkeypatch):

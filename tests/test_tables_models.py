@@ -225,6 +225,9 @@ def test_answers_beside_targets(classifier, regression, monkeypatch):
         classifier.test(tables.open_source(ONE))
     with pytest.raises(tables.DataError, match="column 'rent', row 1 holds 'cheap', which is no number"):
         regression.test(tables.open_source(ONE | {"rent": ["cheap", "1"]}))
+    for model, name in ((classifier, "kind"), (regression, "rent")):
+        with pytest.raises(tables.DataError, match=f"column '{name}', row 1 has no value, and it is the target"):
+            model.test(tables.open_source(ONE | {name: [None, None]}), missing="fill")
     y, t, _ = regression.test(tables.open_source(ONE | {"rent": [None, 5.0]}), missing="drop")
     assert t == pytest.approx([5])
     with pytest.raises(tables.DataError, match="leaves none"):

@@ -1,5 +1,6 @@
 """Cells of a column as texts or as numbers: what every file format comes to."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,12 @@ class Reading:
     missing: tuple[str, ...] = ("",)
     decimal: str = "."
     given: tuple[str, ...] = ()
+
+    @cached_property
+    def has_numbers(self) -> bool:
+        """Whether a number, such as -999, stands for a missing value."""
+        numbers = self.missing_set.filter(pc.match_substring_regex(self.missing_set, NUMBER)).to_pylist()
+        return any("nan" not in text.lower() for text in numbers)
 
     @classmethod
     def of(cls, name: str, usual: Sequence[str], given: Sequence[str], decimal: str = ".") -> "Reading":
@@ -99,6 +106,9 @@ class Cells:
             if pa.types.is_boolean(array.type):
                 array = array.cast(pa.uint8())
             return as_numpy(array.cast(pa.float64(), safe=False)), np.zeros(len(self), bool)
+        if not self.reading.has_numbers and self.reading.decimal == ".":
+            with contextlib.suppress(pa.ArrowInvalid):  # most often it is as simple as that
+                return as_numpy(array.cast(pa.float64())), np.zeros(len(self), bool)
         texts = self.texts
         if self.reading.decimal != ".":
             texts = pc.replace_substring(texts, self.reading.decimal, ".")
@@ -189,4 +199,6 @@ def as_numpy(array: Any) -> np.ndarray:
     >>> as_numpy(pa.array([1.5, None]))
     array([1.5, nan])
     """
-    return pc.fill_null(array, float("nan")).to_numpy(zero_copy_only=False)
+    if array.null_count:
+        array = pc.fill_null(array, float("nan"))
+    return array.to_numpy(zero_copy_only=False)
