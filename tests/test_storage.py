@@ -144,6 +144,21 @@ def test_other_programs_can_read_it(path):
         assert file.metadata().keys() == metadata().keys() | {"checksum"}
 
 
+@pytest.mark.parametrize("framework", ["np", pytest.param("pt", marks=pytest.mark.external)])
+def test_the_reference_library_reads_models_and_checkpoints(tmp_path, framework):
+    if framework == "pt":
+        pytest.importorskip("torch")
+    made = trainer()[0]
+    made.net.save(tmp_path / "model.safetensors")
+    made.checkpoint(tmp_path / "run.ckpt")
+    for name, kind in (("model.safetensors", "model"), ("run.ckpt", "checkpoint")):
+        wanted = storage.read(tmp_path / name, kind)[0]
+        with safetensors.safe_open(tmp_path / name, framework) as file:
+            assert file.metadata()["format"] == "bpjit"
+            found = {key: np.asarray(file.get_tensor(key)) for key in file.keys()}
+        assert_equal_bits(found, wanted)
+
+
 @pytest.mark.parametrize("dtype", ["?", "f2", "c8", "O", "U3", "M8[s]", "longdouble"])
 def test_dtypes_that_have_no_place_in_a_file(saved, path, dtype):
     with pytest.raises(TypeError, match="'a' of dtype"):
