@@ -53,6 +53,7 @@ def describe(trainer: "Trainer") -> tuple[dict[str, np.ndarray], dict[str, Any]]
         "early_stopping": trainer.early_stopping.configuration() if trainer.early_stopping else None,
         "stopping_state": position.stopping,
         "stopped": trainer.stopped,
+        "label": trainer.label,
         "best": trainer._kept,
         "target": trainer._target,
         "fingerprint": trainer._checksum,
@@ -98,6 +99,7 @@ def restore(tensors: Mapping[str, np.ndarray], configuration: Mapping[str, Any])
         raise ValueError(f"it holds {sorted(tensors)[0]!r}, which no trainer like this has")
     trainer.history = History.from_columns(configuration["history"], trainer._position.epoch)
     trainer._stopped = _text(configuration.get("stopped"), "stopped")
+    trainer.label = _text(configuration.get("label"), "label")
     if (kept := configuration.get("best")) is not None:
         path, column, score = kept
         trainer._kept = str(path), str(column), check.real(score, "best")

@@ -54,6 +54,8 @@ class Trainer:
     its norm over all layers. accumulate: updates after this many mini-batches of batch_size, with the gradient of their
     mean: the result of a batch size so many times as large, in less memory.
 
+    The attribute `label`, a text or None, is yours: checkpoints carry it, as to say of which data they are.
+
     Raises ValueError or TypeError for a setting that is not possible.
 
     >>> net = Network([2, 8, 2], seed=0)
@@ -96,6 +98,7 @@ class Trainer:
         self._shuffle = _orders(shuffle)
         self.threads = threads
         self.history = History()
+        self.label: str | None = None
         self._position = Position()
         self._target = 0  # the epoch that the last fit was to reach
         self._state: State | None = None  # with the last good state, which outlives a fit

@@ -1,5 +1,9 @@
 """The commands as one Typer application, and the exit code of what it ran."""
 
+import contextlib
+import os
+import re
+import sys
 from typing import Annotated
 
 import typer
@@ -15,17 +19,44 @@ _COMMANDS = (train, predict, evaluate, info, bench, warmup, cache)
 
 def run(words: list[str]) -> int:
     """Runs the command that words name, and returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a letter that a terminal lacks ends no training
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _called(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `bpjit info | head`: nobody reads on
+        _print_no_more()
+        return FAILED
+    except OSError as error:
+        say(f"what was found could not be printed: {error.strerror or error}")
+        _print_no_more()
+        return FAILED
+
+
+def _print_no_more() -> None:
+    """Python would complain again when it flushes at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _called(words: list[str]) -> int:
     try:
         code = typer.main.get_command(application()).main(words or ["--help"], prog_name="bpjit", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:  # `bpjit predict ... | head`: nobody reads on
+    except OSError:
+        raise
+    except MemoryError:
+        say("there is not enough memory for this: take fewer columns or units, or a machine with more")
         return FAILED
     except Exception as error:
         # Every version of typer has this method on its errors of usage; where their class lies has changed.
         if not hasattr(error, "format_message"):
             raise
-        say(f"{error.format_message().removeprefix('Invalid value: ')} (--help lists the options)")
+        message = re.sub(r"^Invalid value(: | for '[^']*': (?=--))", "", error.format_message())
+        say(f"{message} (--help lists the options)")
         return WRONG_OPTION
     return int(code or 0)
 

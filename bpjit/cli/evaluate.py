@@ -25,7 +25,7 @@ class Options(Reported, Reading):
     """Options of `bpjit evaluate`."""
 
     model: Annotated[Path, typer.Argument(help="A file that bpjit train --save wrote.")]
-    data: Annotated[Path, typer.Argument(help="Samples with their targets, as those it was trained on.")]
+    data: Annotated[Path, typer.Argument(help="Samples with their targets; of images or arrays with a test part, that part.")]
     missing: Annotated[str | None, Cells.option(Cells.MISSING, show_default="as in training")] = None
     unknown: Annotated[str | None, Cells.option(Cells.UNKNOWN, show_default="as in training")] = None
     report: Annotated[Path | None, _files("Write a page with results and plots: .html.")] = None
@@ -36,18 +36,13 @@ def run(options: Options) -> None:
     from bpjit import tables
 
     with wrong_options():
-        check_outputs({"--json": options.json, "--report": options.report})
+        check_outputs({"--json": options.json, "--report": options.report}, options.model, options.data, options.config)
         model = tables.Model.load(options.model)
-        source = tables.open_source(
-            str(options.data),
-            target=model.preparation.target,
-            missing_values=options.missing_values or (),
-            encoding=options.encoding,
-            delimiter=options.delimiter,
-        )
+        source = options.open(options.data, model.preparation.target)
+        source = source.test or source  # those that train are no test
         y, t, rows_tested = model.test(source, missing=options.missing, unknown=options.unknown)
         found = assess(model.preparation, y, t, rows_tested)
-    rows = {"model": str(options.model), "data": f"{options.data}: {len(t):,} samples", **found.rows()}
+    rows = {"model": str(options.model), "data": f"{source.name}: {len(t):,} samples", **found.rows()}
     if options.report is not None:
         from bpjit import report
 
@@ -68,5 +63,5 @@ def run(options: Options) -> None:
         print_rows(rows)
         print("\n" + found.text(width()))
     write_json(
-        options.json, {"model": str(options.model), "data": str(options.data), "samples": len(t), **found.to_dict()}
+        options.json, {"model": str(options.model), "data": source.name, "samples": len(t), **found.to_dict()}
     )

@@ -12,7 +12,7 @@ import bpjit
 
 from . import values
 from .options import panel
-from .output import is_standard_output, print_rows, write_json, wrong_options
+from .output import check_outputs, is_standard_output, print_rows, write_json, wrong_options
 
 NAME = "info"
 EXAMPLES = """Examples:
@@ -41,6 +41,7 @@ class Options:
 def run(options: Options) -> None:
     """Show versions, CPU, threads and compile cache; or what a model is; or how a network would be trained, and why."""
     with wrong_options():
+        check_outputs({"--json": options.json}, options.model)
         if options.model is not None and options.network is not None:
             raise ValueError("give a model's file or --network, not both")
         if options.model is not None:

@@ -1,13 +1,19 @@
 """Options: the fields of a dataclass as typer's options, and a file that gives them."""
 
+from __future__ import annotations
+
+import difflib
 import inspect
 import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+if TYPE_CHECKING:
+    from bpjit.tables import Source
 
 
 def command(options: type, run: Callable[[Any], None]) -> Callable[..., None]:
@@ -58,7 +64,9 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     for key, value in entries.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise typer.BadParameter(f"--config {path}: {key} is no option of {context.info_name}")
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise typer.BadParameter(f"--config {path}: {key} is no option of {context.info_name}{hint}")
         try:
             defaults[name] = _as_given(value, many=known[name].multiple if hasattr(known[name], "multiple") else False)
         except TypeError:
@@ -111,14 +119,35 @@ class Reading:
         _cells("A text that stands for a missing value, besides empty, NA, NaN, null and the like; may be repeated."),
     ] = None
     encoding: Annotated[str, _cells("Of a CSV file.")] = "utf-8"
-    delimiter: Annotated[str | None, _cells("Between the cells of a CSV file.", show_default="found in the file")] = (
-        None
-    )
+    delimiter: Annotated[
+        str | None,
+        _cells("Between the cells of a CSV file: ; or tab or another sign.", show_default="found in the file"),
+    ] = None
+    decimal: Annotated[str, _cells("The sign before decimals in a CSV file: . or a comma.")] = "."
+
+    def open(self, path: Path, target: str | None = None) -> Source:
+        """The rows of a file. Raises what `tables.open_source` does, ValueError for a name that means two things."""
+        from bpjit import datasets, tables
+
+        name = str(path)
+        if name in datasets.LOADERS and path.is_dir():  # whether ./ stood before it is not known any more
+            raise ValueError(
+                f"{name} is a folder here, and a data set that comes with bpjit: give the folder's whole path, "
+                f"{path.resolve()}, or go elsewhere for the other"
+            )
+        return tables.open_source(
+            name,
+            target=target,
+            missing_values=self.missing_values or (),
+            encoding=self.encoding,
+            delimiter="\t" if self.delimiter in ("tab", "\\t") else self.delimiter,
+            decimal=self.decimal,
+        )
 
 
 class Cells:
     """Options that train and predict share have one text."""
 
-    MISSING = "Of missing values: error, drop the row, or fill (a number's mean; nothing for a text)."
+    MISSING = "Of missing values: error, drop the row, or fill (a number's mean; for a text, a category of its own)."
     UNKNOWN = "Of categories that training has not seen: error, or ignore them."
     option = staticmethod(_cells)

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 FAILED, WRONG_OPTION, INTERRUPTED = 1, 2, 130  # exit codes; 130 is the shell's 128 + SIGINT
-PICTURES = (".png", ".svg", ".pdf")
+PICTURES, PAGES = (".png", ".svg", ".pdf"), (".html", ".htm")
 
 
 def say(text: str) -> None:
@@ -50,8 +50,14 @@ def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
     """Writes it to a file; to standard output for `-`; nowhere for None. NaN, which JSON has not, is null."""
     if path is None:
         return
+    printed = is_standard_output(path)
+    encoding = sys.stdout.encoding if printed else "utf-8"
     text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
-    if is_standard_output(path):
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:  # the terminal's letters are few, or a file's name is no text
+        text = json.dumps(_plain(content), indent=1, allow_nan=False)
+    if printed:
         print(text, flush=True)
     else:
         write("--json", path, lambda place: place.write_text(text + "\n", encoding="utf-8"))
@@ -69,11 +75,12 @@ def is_standard_output(path: Path | None) -> bool:
     return path == Path("-")
 
 
-def check_outputs(paths: Mapping[str, Path | None]) -> None:
-    """What cannot be written is said before the work, not after it. Raises ValueError."""
+def check_outputs(paths: Mapping[str, Path | None], *inputs: Path | None) -> None:
+    """What cannot be written, or replace what is read, is said before the work. Raises ValueError."""
     from bpjit import storage
 
     seen: dict[Path, str] = {}
+    read = {path.resolve() for path in inputs if path is not None}
     for option, path in paths.items():
         if path is None or is_standard_output(path):
             continue
@@ -81,12 +88,15 @@ def check_outputs(paths: Mapping[str, Path | None]) -> None:
             storage.check_place(path)
         except OSError as error:
             raise ValueError(f"{option} {path}: {error.strerror}") from None
+        if path.resolve() in read:
+            raise ValueError(f"{option} {path} would replace a file that is read: give another name")
         other = seen.setdefault(path.resolve(), option)
         if other != option:
             raise ValueError(f"{other} and {option} are the same file: give each one of its own")
-    plot = paths.get("--plot")
-    if plot is not None and plot.suffix.lower() not in PICTURES:
-        raise ValueError(f"--plot {plot} must end in {', '.join(PICTURES)}")
+    for option, endings in (("--plot", PICTURES), ("--report", PAGES)):
+        path = paths.get(option)
+        if path is not None and path.suffix.lower() not in endings:
+            raise ValueError(f"{option} {path} must end in {' or '.join(endings)}")
     for option in ("--plot", "--report"):
         if paths.get(option) is not None and find_spec("matplotlib") is None:
             raise ValueError(f"{option} needs matplotlib: pip install 'bpjit[plot]'")
@@ -114,8 +124,13 @@ def wrong_options() -> Iterator[None]:
     except (bpjit.FileFormatError, bpjit.DataError, ImportError) as error:  # ImportError: what an extra installs
         say(str(error))
         raise typer.Exit(FAILED) from None
-    except OSError as error:
+    except BrokenPipeError:
+        raise
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
         raise typer.BadParameter(_named(error)) from error
+    except OSError as error:  # a disk that is full or broken is nobody's option
+        say(_named(error))
+        raise typer.Exit(FAILED) from None
     except (TypeError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -39,14 +39,9 @@ def run(options: Options) -> None:
     with wrong_options():
         if is_standard_output(options.output) and is_standard_output(options.json):
             raise ValueError("--json - and the answers would both be printed: name a file with --output")
-        check_outputs({"--output": options.output, "--json": options.json})
+        check_outputs({"--output": options.output, "--json": options.json}, options.model, options.data, options.config)
         model = tables.Model.load(options.model)
-        source = tables.open_source(
-            str(options.data),
-            missing_values=options.missing_values or (),
-            encoding=options.encoding,
-            delimiter=options.delimiter,
-        )
+        source = options.open(options.data)
         answers = model.predict(source, keep=options.keep or (), missing=options.missing, unknown=options.unknown)
         began = time.perf_counter()
         rows = write("--output", options.output, lambda path: tables.write(answers, path))

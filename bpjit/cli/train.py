@@ -2,7 +2,9 @@
 
 from __future__ import annotations  # or bpjit.Trainer would be imported to show the help
 
+import hashlib
 import inspect
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,7 @@ _SAME = {
     "shuffle": "shuffle",
     "schedule": "schedule",
     "early_stopping": "early_stopping",
+    "label": "data, target, cells or split",
 }
 """What of a checkpoint must be as it was asked for, and the options that say so."""
 
@@ -79,7 +82,7 @@ class Options(Reported, Reading):
         Path,
         typer.Argument(help="A CSV, Parquet or NPZ file, a folder of IDX images (as MNIST's), or the name digits."),
     ]
-    target: Annotated[str | None, _data("The column to predict; of an NPZ file, the array.")] = None
+    target: Annotated[str | None, _data("The column to predict; images and arrays have theirs beside them.")] = None
     task: Annotated[
         str | None,
         _data("classification or regression.", show_default="found from the target", autocompletion=known("task")),
@@ -181,6 +184,7 @@ def run(options: Options) -> None:
         _check(options)
         with _prepared(options) as prepared:
             trainer = _trainer(options, prepared.preparation)
+            trainer.label = _checksum(prepared)
             if options.resume and options.checkpoint and options.checkpoint.exists():
                 trainer = _resumed(options.checkpoint, trainer)
             model = Model(trainer.net, prepared.preparation)
@@ -196,9 +200,20 @@ def run(options: Options) -> None:
 def _check(options: Options) -> None:
     """What can be known to be wrong before the data are read."""
     outputs = ("json", "save", "checkpoint", "report", "plot")
-    check_outputs({f"--{name}": getattr(options, name) for name in outputs})
+    inputs = options.data, options.test, options.validation, options.config
+    check_outputs({f"--{name}": getattr(options, name) for name in outputs}, *inputs)
     if options.resume and options.checkpoint is None:
         raise ValueError("--resume goes on from a checkpoint: name its file with --checkpoint")
+    if options.checkpoint_epochs != Options.checkpoint_epochs and options.checkpoint is None:
+        raise ValueError("--checkpoint-epochs is for checkpoints: name their file with --checkpoint")
+    for name in ("test", "validation"):
+        path = getattr(options, name)
+        if path is not None and path.resolve() == options.data.resolve():
+            raise ValueError(
+                f"--{name} is the file that trains, too: leave it out, and a part of the rows is kept for it"
+            )
+        if path is not None and getattr(options, f"{name}_fraction") != getattr(Options, f"{name}_fraction"):
+            raise ValueError(f"--{name} brings rows of its own: leave --{name}-fraction out")
     _trainer_settings(options)
     _layers(options)
 
@@ -206,15 +221,8 @@ def _check(options: Options) -> None:
 def _prepared(options: Options) -> Prepared:
     from bpjit import tables
 
-    reading: dict[str, Any] = {
-        "target": options.target,
-        "missing_values": options.missing_values or (),
-        "encoding": options.encoding,
-        "delimiter": options.delimiter,
-    }
-
     def source(path: Path | None) -> Any:
-        return None if path is None else tables.open_source(str(path), **reading)
+        return None if path is None else options.open(path, options.target)
 
     return tables.prepare(
         source(options.data),
@@ -231,7 +239,7 @@ def _prepared(options: Options) -> Prepared:
         validation_fraction=options.validation_fraction,
         seed=options.seed,
         dtype=options.dtype,
-        scale_target=(options.loss or "").partition("(")[0] not in _LOSSES_OF_COUNTS,
+        scale_target=(options.loss or "").partition("(")[0].strip() not in _LOSSES_OF_COUNTS,
     )
 
 
@@ -265,15 +273,19 @@ def _trainer(options: Options, preparation: Preparation) -> bpjit.Trainer:
 
 def _loss(name: str | None, preparation: Preparation) -> tuple[str, int]:
     """The loss, and how many outputs it needs. Raises ValueError for one that does not fit the task."""
+    from bpjit import validation
+    from bpjit.engine.losses import LOSSES
+
     loss = name or _LOSSES[preparation.task]
-    of_classes = loss.partition("(")[0] in ("cross_entropy", "binary_cross_entropy")
+    loss_name = validation.choice(loss.partition("(")[0].strip(), LOSSES, "loss")
+    of_classes = LOSSES[loss_name].classes is not None
     if preparation.classes is not None:
         classes = len(preparation.classes)
-        if not of_classes:
+        if loss_name not in ("cross_entropy", "binary_cross_entropy"):
             raise ValueError(
                 f"loss {loss} gives no probabilities of classes: take cross_entropy or binary_cross_entropy"
             )
-        if loss == "cross_entropy" or loss.startswith("cross_entropy("):
+        if loss_name == "cross_entropy":
             return loss, classes
         if classes != 2:
             raise ValueError(f"loss {loss} is for two classes, but there are {classes}: take cross_entropy")
@@ -328,13 +340,23 @@ def _early_stopping(text: str | None) -> Any:
 
 
 def _class_weight(text: str | None, classes: list[Any] | None) -> Any:
-    if text is None or text == "balanced":
-        return text
+    if text is None:
+        return None
     from bpjit import validation
 
-    labels = [str(each) for each in classes or ()]
+    if classes is None:
+        raise ValueError("--class-weight is for classes, but the task is a regression: leave it out")
+    if text == "balanced":
+        return text
+    labels = [str(each).lower() if isinstance(each, bool) else str(each) for each in classes]
     weights = values.by_key(text, "class_weight")
     return {labels.index(validation.choice(name, labels, "class_weight")): weight for name, weight in weights.items()}
+
+
+def _checksum(prepared: Prepared) -> str:
+    """Of the rows' preparation, whose means and categories other rows would not have, and of the targets."""
+    content = json.dumps(prepared.preparation.configuration()).encode() + prepared.train[1].tobytes()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _resumed(path: Path, begun: bpjit.Trainer) -> bpjit.Trainer:
@@ -342,7 +364,7 @@ def _resumed(path: Path, begun: bpjit.Trainer) -> bpjit.Trainer:
     trainer = bpjit.Trainer.resume(path)
     asked, found = begun.state()[1], trainer.state()[1]
     for part, options in _SAME.items():
-        if asked[part] != found[part]:
+        if asked[part] != found.get(part):
             raise ValueError(
                 f"--checkpoint {path} is of a training with other {options}: give those that it began with, "
                 "or leave --resume out"

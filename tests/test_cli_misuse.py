@@ -1,0 +1,175 @@
+"""The command line in hands that are unlucky or hostile: nothing of the user's is lost, one line says what is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import table_files as files
+from commands import row
+
+import bpjit
+
+QUICK = ["--hidden", "4", "--epochs", "2", "--no-progress"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a table, and a model of it."""
+    folder = tmp_path_factory.mktemp("misuse")
+    files.houses(folder / "houses.csv", rows=60)
+    lines = (folder / "houses.csv").read_text().splitlines()
+    (folder / "comma.csv").write_text("\n".join(line.replace(",", ";").replace(".", ",") for line in lines))
+    from bpjit import cli
+
+    with pytest.raises(SystemExit) as exit:
+        cli.main(["train", str(folder / "houses.csv"), "--target", "price", "--save", str(folder / "net"), *QUICK])
+    assert exit.value.code == 0
+    return folder
+
+
+def refused(run, *words):
+    """The one line that a command says, which fails before it prints anything."""
+    code, output, errors = run(*words)
+    assert code in (1, 2) and output == "" and errors.count("\n") == 1 and errors.startswith("bpjit: "), errors
+    return errors
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train houses.csv --target price --save houses.csv",
+        "train houses.csv --target price --report ./houses.html --checkpoint ../{folder}/houses.csv",
+        "train houses.csv --target price --test comma.csv --json comma.csv",
+        "predict net houses.csv --output houses.csv",
+        "predict net houses.csv --output answers.csv --json net",
+        "evaluate net houses.csv --json houses.csv",
+        "info net --json net",
+    ],
+)
+def test_what_is_read_is_not_replaced(run, folder, monkeypatch, words):
+    monkeypatch.chdir(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    errors = refused(run, *words.format(folder=folder.name).split())
+    assert "would replace a file that is read" in errors
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--test houses.csv", "--test is the file that trains"),
+        ("--test comma.csv --test-fraction 0.3", "leave --test-fraction out"),
+        ("--checkpoint-epochs 3", "--checkpoint"),
+        ("--report page.png", "must end in .html"),
+        ("--loss hinge", "is for classes"),
+        ("--loss nonsense", "'huber'"),
+        ("--loss huberr", "did you mean 'huber'"),
+        ("--class-weight balanced", "is for classes"),
+    ],
+)
+def test_options_that_would_do_nothing_or_no_good(run, folder, monkeypatch, words, said):
+    monkeypatch.chdir(folder)
+    code, _, errors = run("train", "houses.csv", "--target", "price", *QUICK, *words.split())
+    assert code == 2 and said in errors and errors.count("\n") == 1
+
+
+def test_decimal_commas(run, folder, monkeypatch):
+    """The way out that the error names."""
+    monkeypatch.chdir(folder)
+    assert "--decimal ," in refused(run, "train", "comma.csv", "--target", "rooms")
+    code, output, errors = run("predict", "net", "comma.csv", "--decimal", ",")
+    assert (code, errors) == (0, "")
+    assert output == run("predict", "net", "houses.csv")[1]
+    code, _, errors = run("train", "comma.csv", "--target", "price", "--decimal", ",", *QUICK)
+    assert (code, errors) == (0, "")
+    assert run("evaluate", "net", "comma.csv", "--decimal", ",", "--delimiter", ";")[0] == 0
+
+
+def test_a_tab_is_a_word(run, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tabs.txt").write_text((folder / "houses.csv").read_text().replace(",", "\t"))
+    for word in ("tab", r"\t"):
+        assert run("predict", folder / "net", "tabs.txt", "--delimiter", word)[0] == 0
+
+
+def test_a_folder_with_the_name_of_a_data_set(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    for name in ("digits", "./digits", "digits/"):
+        assert str(tmp_path / "digits") in refused(run, "train", name)
+    assert "without IDX files" in refused(run, "train", tmp_path / "digits")
+
+
+def test_an_unknown_entry_of_a_config_file_is_guessed(run, folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(folder)
+    (tmp_path / "options.toml").write_text("hiden = 3")
+    errors = refused(run, "train", "houses.csv", "--config", tmp_path / "options.toml")
+    assert "hiden is no option of train; did you mean hidden?" in errors and errors.count("--config") == 1
+
+
+def test_a_checkpoint_of_other_data_is_refused(run, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--target", "price", "--hidden", 4, "--no-progress", "--checkpoint", "run.ckpt", "--resume"]
+    assert run("train", folder / "houses.csv", *words, "--epochs", 2)[0] == 0
+    assert len(bpjit.Trainer.resume("run.ckpt").label) == 32
+    files.houses(tmp_path / "others.csv", rows=60, seed=9)
+    code, _, errors = run("train", "others.csv", *words, "--epochs", 3)
+    assert code == 2 and "is of a training with other data" in errors and errors.count("\n") == 1
+    code, _, errors = run("train", folder / "houses.csv", *words, "--epochs", 3, "--test-fraction", 0.3)
+    assert code == 2 and "is of a training with other data" in errors  # what it trained on would be tested on
+    code, output, errors = run("train", folder / "houses.csv", *words, "--epochs", 3)
+    assert (code, row(output, "epochs")) == (0, "3"), errors
+
+
+def test_weights_of_true_and_false_are_named_as_in_the_file(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).normal(size=60)
+    lines = [f"{value:.3f},{str(value > 0.5).lower()}" for value in values]
+    (tmp_path / "table.csv").write_text("\n".join(["x,large", *lines]))
+    code, _, errors = run("train", "table.csv", "--target", "large", "--class-weight", "true:2,false:1", *QUICK)
+    assert (code, errors) == (0, "")
+
+
+def command(*words, environment=None, **settings):
+    words = [sys.executable, "-m", "bpjit", *map(str, words)]
+    environment = {**os.environ, **(environment or {})}
+    return subprocess.run(words, stderr=subprocess.PIPE, text=True, env=environment, **settings)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_a_full_disk_behind_standard_output(folder):
+    with open("/dev/full", "w") as full:
+        for words in (["info", folder / "net"], ["predict", folder / "net", folder / "houses.csv"]):
+            done = command(*words, stdout=full)
+            assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+            assert "No space left on device" in done.stderr
+
+
+def test_letters_that_a_terminal_lacks(folder):
+    done = command(
+        "info", folder / "net", "--json", "-", stdout=subprocess.PIPE, environment={"PYTHONIOENCODING": "ascii"}
+    )
+    assert done.returncode == 0 and "→" in json.loads(done.stdout)["network"]
+    done = command("info", folder / "net", stdout=subprocess.PIPE, environment={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and r"\u2192" in done.stdout
+
+
+def test_nobody_reads_what_is_printed(folder):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        done = command("info", folder / "net", stdout=pipe)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_too_little_memory_is_one_line(run, folder, monkeypatch):
+    from bpjit import tables
+
+    def failing(path):
+        raise MemoryError
+
+    monkeypatch.setattr(tables.Model, "load", failing)
+    assert "not enough memory" in refused(run, "info", folder / "net")
