@@ -1007,7 +1007,7 @@ def test_checkpoints_that_are_unsound_though_their_checksum_is_right(path):
     changes = [(tensors, {}), ({}, configuration), (tensors | {"W9": np.ones(2)}, configuration)]
     changes += [({k: v for k, v in tensors.items() if k != name}, configuration) for name in tensors]
     lacking = {"layers", "optimizer_begun", "judged", "schedule", "schedule_state", "early_stopping", "stopping_state"}
-    lacking |= {"stopped", "best", "regularization", "accumulate"}  # as in files of the first version
+    lacking |= {"stopped", "best", "regularization", "accumulate", "label"}  # as in files of the first version
     needed = configuration.keys() - lacking
     changes += [(tensors, {k: v for k, v in configuration.items() if k != name}) for name in sorted(needed)]
     changes += [(tensors | {"W1": W}, configuration) for W in (np.ones((9, 9), np.float32), tensors["W1"] * np.nan)]
