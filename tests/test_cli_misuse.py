@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import table_files as files
 from commands import row
@@ -79,7 +80,7 @@ def test_options_that_would_do_nothing_or_no_good(run, folder, monkeypatch, word
 def test_decimal_commas(run, folder, monkeypatch):
     """The way out that the error names."""
     monkeypatch.chdir(folder)
-    assert "--decimal ," in refused(run, "train", "comma.csv", "--target", "rooms")
+    assert "--decimal ," in refused(run, "train", "comma.csv", "--target", "price")
     code, output, errors = run("predict", "net", "comma.csv", "--decimal", ",")
     assert (code, errors) == (0, "")
     assert output == run("predict", "net", "houses.csv")[1]
@@ -124,13 +125,72 @@ def test_a_checkpoint_of_other_data_is_refused(run, folder, tmp_path, monkeypatc
     assert (code, row(output, "epochs")) == (0, "3"), errors
 
 
-def test_weights_of_true_and_false_are_named_as_in_the_file(run, tmp_path, monkeypatch):
+@pytest.fixture
+def switch(tmp_path, monkeypatch):
+    """A table whose target is true or false, of which a row lacks it, and the folder."""
     monkeypatch.chdir(tmp_path)
     values = np.random.default_rng(0).normal(size=60)
     lines = [f"{value:.3f},{str(value > 0.5).lower()}" for value in values]
     (tmp_path / "table.csv").write_text("\n".join(["x,large", *lines]))
-    code, _, errors = run("train", "table.csv", "--target", "large", "--class-weight", "true:2,false:1", *QUICK)
-    assert (code, errors) == (0, "")
+    (tmp_path / "gap.csv").write_text("\n".join(["x,large", "1,", *lines]))
+    return tmp_path
+
+
+def test_true_and_false_are_named_as_in_the_file(run, switch):
+    code, _, errors = run("train", "table.csv", "--target", "large", "--class-weight", "maybe:2", *QUICK)
+    assert code == 2 and "'false', 'true'" in errors
+    assert run("train", "table.csv", "--target", "large", "--save", "net", *QUICK)[0] == 0
+    assert row(run("info", "net")[1], "classes") == "false, true"
+    assert "always false" in row(run("evaluate", "net", "table.csv")[1], "baseline accuracy")
+
+
+def test_ways_out_can_be_gone(run, switch):
+    for words in ([], ["--missing", "fill"]):  # neither fills a target
+        errors = refused(run, "train", "gap.csv", "--target", "large", *words)
+        assert "it is the target" in errors and "--ignore" not in errors and "--missing drop" in errors
+    for encoding in ("rot13", "base64", "none"):
+        assert "is not known" in refused(run, "train", "table.csv", "--encoding", encoding)
+    errors = refused(run, "train", "table.csv", "--target", "large", "--test-fraction", "0.999")
+    assert "a row of each of the 2 classes: give another --test-fraction" in errors
+
+
+def test_numbers_that_cannot_be_told_apart_are_no_classes(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{k},{2**53 + k % 2}" for k in range(60)]
+    (tmp_path / "table.csv").write_text("\n".join(["x,key", *rows]))
+    errors = refused(run, "train", "table.csv", "--target", "key", *QUICK)
+    assert "--categorical key" in errors
+    code, output, errors = run("train", "table.csv", "--target", "key", "--categorical", "key", *QUICK)
+    assert (code, errors) == (0, "") and "('9007199254740992', '9007199254740993')" in output
+
+
+def test_networks_without_preparation(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").write_text("a,b,t\n1,2,0\n3,4,1\n5,6,1\n")
+    bpjit.Network([2, 2], seed=0).save("net")
+    bpjit.Network([2, 3], loss="squared_error", seed=0).save("several")
+    assert "numbers as they are" in row(run("info", "several")[1], "preparation")
+    assert "3 outputs that are no classes" in refused(run, "predict", "several", "table.csv")
+    assert "--target" in refused(run, "evaluate", "net", "table.csv")
+    code, output, errors = run("evaluate", "net", "table.csv", "--target", "t")
+    assert (code, errors) == (0, "") and row(output, "rows tested") == "3"
+
+
+def test_arrays_with_a_test_part_are_evaluated_by_it(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bpjit.Network([2, 2], seed=0).save("net")
+    X, t = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
+    np.savez("table.npz", x_train=X, y_train=t, x_test=X[:4], y_test=t[:4])
+    code, output, errors = run("evaluate", "net", "table.npz")
+    assert (code, errors) == (0, "") and row(output, "data") == "table.npz (x_test): 4 samples"
+
+
+def test_texts_of_every_kind_are_kept(run, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = pyarrow.array(["é", "b"], pyarrow.string_view())
+    pyarrow.parquet.write_table(pyarrow.table({"area": [50.0, 60], "rooms": [2, 3], "name": names}), "new.parquet")
+    code, output, errors = run("predict", folder / "net", "new.parquet", "--keep", "name")
+    assert (code, errors) == (0, "") and output.splitlines()[1].startswith('"é",')
 
 
 def command(*words, environment=None, **settings):
@@ -139,6 +199,7 @@ def command(*words, environment=None, **settings):
     return subprocess.run(words, stderr=subprocess.PIPE, text=True, env=environment, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
 def test_a_full_disk_behind_standard_output(folder):
     with open("/dev/full", "w") as full:
@@ -148,6 +209,7 @@ def test_a_full_disk_behind_standard_output(folder):
             assert "No space left on device" in done.stderr
 
 
+@pytest.mark.slow
 def test_letters_that_a_terminal_lacks(folder):
     done = command(
         "info", folder / "net", "--json", "-", stdout=subprocess.PIPE, environment={"PYTHONIOENCODING": "ascii"}
@@ -157,6 +219,7 @@ def test_letters_that_a_terminal_lacks(folder):
     assert done.returncode == 0 and r"\u2192" in done.stdout
 
 
+@pytest.mark.slow
 def test_nobody_reads_what_is_printed(folder):
     reader, writer = os.pipe()
     os.close(reader)

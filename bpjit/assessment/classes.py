@@ -341,10 +341,10 @@ def _plain(label: Any) -> Label:
 def name_of(label: Label, width: int | None = None) -> str:
     """A class's name for people, in at most so many columns of a terminal.
 
-    >>> name_of(3), name_of(""), name_of("a very long name", 8)
-    ('3', "''", 'a very …')
+    >>> name_of(3), name_of(True), name_of(""), name_of("a very long name", 8)
+    ('3', 'true', "''", 'a very …')
     """
-    text = printable(str(label)) or "''"
+    text = printable(str(label).lower() if isinstance(label, bool) else str(label)) or "''"
     return text if width is None else shortened(text, width)
 
 

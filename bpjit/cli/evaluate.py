@@ -25,10 +25,21 @@ class Options(Reported, Reading):
     """Options of `bpjit evaluate`."""
 
     model: Annotated[Path, typer.Argument(help="A file that bpjit train --save wrote.")]
-    data: Annotated[Path, typer.Argument(help="Samples with their targets; of images or arrays with a test part, that part.")]
+    data: Annotated[
+        Path, typer.Argument(help="Samples with their targets; of images or arrays with a test part, that part.")
+    ]
+    target: Annotated[
+        str | None, Cells.option("The column to compare with, of a model without names.", show_default="as in training")
+    ] = None
     missing: Annotated[str | None, Cells.option(Cells.MISSING, show_default="as in training")] = None
     unknown: Annotated[str | None, Cells.option(Cells.UNKNOWN, show_default="as in training")] = None
     report: Annotated[Path | None, _files("Write a page with results and plots: .html.")] = None
+
+
+def _target(asked: str | None, learnt: str | None) -> str | None:
+    if asked is not None and learnt is not None and asked != learnt:
+        raise ValueError(f"--target is {asked}, but the model has learnt {learnt}: leave --target out")
+    return learnt or asked
 
 
 def run(options: Options) -> None:
@@ -38,7 +49,7 @@ def run(options: Options) -> None:
     with wrong_options():
         check_outputs({"--json": options.json, "--report": options.report}, options.model, options.data, options.config)
         model = tables.Model.load(options.model)
-        source = options.open(options.data, model.preparation.target)
+        source = options.open(options.data, _target(options.target, model.preparation.target))
         source = source.test or source  # those that train are no test
         y, t, rows_tested = model.test(source, missing=options.missing, unknown=options.unknown)
         found = assess(model.preparation, y, t, rows_tested)
@@ -62,6 +73,4 @@ def run(options: Options) -> None:
     if not is_standard_output(options.json):
         print_rows(rows)
         print("\n" + found.text(width()))
-    write_json(
-        options.json, {"model": str(options.model), "data": source.name, "samples": len(t), **found.to_dict()}
-    )
+    write_json(options.json, {"model": str(options.model), "data": source.name, "samples": len(t), **found.to_dict()})

@@ -73,19 +73,25 @@ def _plan(network: str, options: Options) -> dict[str, str]:
 
 
 def _model(path: Path) -> dict[str, str]:
-    from bpjit.tables import Model
+    from bpjit import storage
 
-    model = Model.load(path)
-    net, preparation = model.net, model.preparation
+    net, configuration = storage.load_prepared(path)
     kinds = ", ".join(dict.fromkeys([*net.activation_names, net.output]))
     rows = {
         "file": f"{path}, {path.stat().st_size:,} bytes",
         "network": f"{' → '.join(map(str, net.sizes))}, {kinds}, {net.loss_name}, {net.dtype}",
-        "task": preparation.task,
     }
+    if configuration is None:
+        return rows | {"preparation": "none: the inputs are columns of numbers as they are, in their order"}
+    from bpjit.tables import Model
+
+    preparation = Model.load(path).preparation
+    rows["task"] = preparation.task
     if preparation.target is not None:
         rows["target"] = preparation.target
     if preparation.classes:
-        rows["classes"] = ", ".join(map(str, preparation.classes))
+        rows["classes"] = ", ".join(
+            str(one).lower() if isinstance(one, bool) else str(one) for one in preparation.classes
+        )
     rows["inputs"] = ", ".join(preparation.feature_names)
     return rows | {"missing values": preparation.missing, "unknown categories": preparation.unknown}

@@ -95,7 +95,7 @@ class Cells:
             what = "infinite" if np.isinf(values[row]) else "too large for a network's numbers (float32)"
             raise DataError(
                 f"{self.place(row)} holds {shown(self.value(row))}, which is {what}: correct it, or "
-                f"leave the column out with {options('ignore', [self.column])}"
+                f"train without the column: {options('ignore', [self.column])}"
             )
         return values
 
@@ -154,7 +154,8 @@ class Cells:
     def missing_value(self, row: int) -> DataError:
         return DataError(
             f"{self.place(row)} has no value: fill it in, or choose --missing fill (the mean of the column; for texts "
-            f"a category of its own), --missing drop (leave such rows out), or {options('ignore', [self.column])}"
+            f"a category of its own), --missing drop (leave such rows out), or train without the "
+            f"column: {options('ignore', [self.column])}"
         )
 
 
@@ -164,6 +165,8 @@ def decoded(array: Any) -> Any:
     >>> decoded(pa.array(["a", "a"]).dictionary_encode()).type
     DataType(string)
     """
+    if pa.types.is_string_view(array.type):  # which CSV's writer does not know
+        return array.cast(pa.string())
     if not pa.types.is_dictionary(array.type):
         return array
     values = array.dictionary

@@ -164,6 +164,7 @@ def _delimiter(head: str) -> str:
 
 def _known_encoding(encoding: str) -> str:
     try:
+        "".encode(encoding)  # LookupError, too, for what encodes no text, as rot13 and base64
         return codecs.lookup(encoding).name
     except LookupError:
         raise ValueError(f"encoding {encoding!r} is not known: utf-8, latin-1, cp1252 and utf-16 are") from None

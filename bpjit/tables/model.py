@@ -63,11 +63,13 @@ class Model:
 
     @classmethod
     def load(cls, path: storage.Path) -> Model:
-        """What `save` wrote, or a network alone; same errors as `bpjit.load`."""
+        """What `save` wrote, or a network alone; same errors as `bpjit.load`, ValueError for a network that gives a row
+        several numbers."""
         net, configuration = storage.load_prepared(path)
         with storage.soundness(path, "model"):
-            preparation = None if configuration is None else Preparation.from_configuration(configuration)
-            return cls(net, preparation)
+            if configuration is not None:
+                return cls(net, Preparation.from_configuration(configuration))
+        return cls(net)
 
     @property
     def has_probabilities(self) -> bool:

@@ -174,7 +174,8 @@ class _FromTable:
             if not self.chosen.any():
                 raise DataError(f"{source.name}: every row lacks a value somewhere: --missing drop leaves none")
         elif missing == "error" and self.survey.gaps:
-            raise min(self.survey.gaps.values(), key=lambda gap: gap[0])[1]
+            name, (row, error) = min(self.survey.gaps.items(), key=lambda gap: gap[1][0])
+            raise no_target(source.name, target, row) if name == target else error
         elif self.survey.missing_target.any():
             raise no_target(source.name, target, int(np.argmax(self.survey.missing_target)))
         self.values = Values.of_table(self.survey)

@@ -62,8 +62,11 @@ def _divided(
             return rest, apart, None
         rest, apart, labels, _ = train_test_split(rows, labels, test_size=fraction, stratify=labels, random_state=state)
     except ValueError as error:
-        reason = str(error).partition("Adjust")[0].strip()
-        raise DataError(f"{name}: {len(rows)} rows cannot be divided by {option} {fraction:g}: {reason}") from error
+        each = "a row" if labels is None else f"a row of each of the {len(set(labels.tolist()))} classes"
+        raise DataError(
+            f"{name}: {len(rows)} rows cannot be divided by {option} {fraction:g}: both parts need {each}: "
+            f"give another {option}"
+        ) from error
     return rest, apart, labels
 
 

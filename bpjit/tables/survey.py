@@ -158,7 +158,9 @@ class Survey:
             found = [name for name in names if kinds[name] == kind]
             if found:
                 one = "column" if len(found) == 1 else "columns"
-                if self.target in found:
+                if self.target in found and kind == "commas":
+                    way = f"{advice}name another target with --target"
+                elif self.target in found:
                     way = f"{shown(self.target)} is the target: name another with --target, or correct it"
                 else:
                     way = f"{advice}leave {'it' if len(found) == 1 else 'them'} out with {options('ignore', found)}"

@@ -9,6 +9,8 @@ from .source import Arrays
 from .survey import Survey
 from .targets import Class, Classes, Quantity
 
+LARGEST_CLASS = 2**53
+"""From here on float64 has not every whole number."""
 MOST_WHOLE_CLASSES = 20
 """Different whole numbers up to which they are taken for classes."""
 MOST_CLASSES = 10_000
@@ -111,6 +113,11 @@ def find(values: Values, task: str | None, chosen: np.ndarray) -> tuple[Classes 
         raise DataError(
             f"{values.place} holds numbers that are not whole, which are no classes: leave --task classification out, "
             f"or take them as texts with {options('categorical', [values.column])}"
+        )
+    if len(distinct) and np.abs(distinct).max() >= LARGEST_CLASS:
+        raise DataError(
+            f"{values.place} holds whole numbers of 2^53 and more, which cannot all be told apart: take them as "
+            f"texts with {options('categorical', [values.column])}"
         )
     why = "--task says so" if task else f"it has {count:,} different whole numbers in {rows:,} rows"
     return _classes([int(one) for one in distinct], values.place), labels, why
