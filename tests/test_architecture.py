@@ -56,6 +56,8 @@ FLOORS = [
     {"bpjit.bench.measure"},
     {"bpjit.bench.job"},
     {f"bpjit.cli.{name}" for name in ("values", "completion", "output", "assess", "options")},
+    {"bpjit.cli.training_options"},
+    {"bpjit.cli.trainer", "bpjit.cli.outcome"},
     {f"bpjit.cli.{name}" for name in ("train", "predict", "evaluate", "info", "bench", "warmup", "cache")},
     {"bpjit.cli.application"},
     {"bpjit.cli", "bpjit.__main__"},
