@@ -80,7 +80,7 @@ def test_scores_that_are_no_probabilities():
     found = assessment.classification([-1.5, -0.2, 0.3, 2.0], [0, 1, 1, 1], [False, True], threshold=0.0)
     assert (found.accuracy, found.roc_auc, found.log_loss, found.mistakes) == (0.75, 1.0, None, ())
     assert found.notes == (
-        "no more accurate than always answering True",
+        "no more accurate than always answering true",
         "no log loss: the answers are scores, not probabilities",
     )
     assert "log loss" not in found.rows()

@@ -45,6 +45,7 @@ def _called(words: list[str]) -> int:
     try:
         code = typer.main.get_command(application()).main(words or ["--help"], prog_name="bpjit", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
+        say("stopped by Ctrl-C")
         return INTERRUPTED
     except OSError:
         raise
