@@ -38,6 +38,11 @@ from bpjit.schedules import (
 STEPS_PER_EPOCH = 7
 
 
+def shown(value):
+    """The name of a test, which is the same in every process: no address of a function is in it."""
+    return re.sub(r" at 0x\w+", "", repr(value))
+
+
 def halves(step):
     return 0.5**step
 
@@ -118,7 +123,7 @@ def test_the_table():
         (Function(lambda epoch: 1 + epoch, unit="epochs"), [1, 1.5, 2, 2.5]),
         (PerEpoch(lambda step: step), [0, 0, 2, 2, 4]),
     ],
-    ids=lambda value: re.sub(r" at 0x\w+", "", repr(value)),  # the same in every process
+    ids=shown,
 )
 def test_by_hand(entry, wanted):
     """Two steps an epoch; a few roundings."""
@@ -127,7 +132,7 @@ def test_by_hand(entry, wanted):
     np.testing.assert_allclose(found, wanted, rtol=1e-14, atol=1e-16)
 
 
-@pytest.mark.parametrize("entry", TIMED, ids=repr)
+@pytest.mark.parametrize("entry", TIMED, ids=shown)
 def test_the_same_bits_wherever_a_run_is_cut(entry):
     whole = entry.factors(0, 100, STEPS_PER_EPOCH)
     cuts = [0, 1, 2, 5, 13, 14, 15, 31, 63, 64, 98, 100]
@@ -148,7 +153,7 @@ def test_the_same_bits_wherever_a_run_is_cut(entry):
         (OneCycle(epochs=8), OneCycle(steps=56)),
         (WarmUp(epochs=2, then=Cosine(epochs=3)), WarmUp(steps=14, then=Cosine(steps=21))),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_duration_in_epochs_is_one_in_steps(epochs, steps):
     assert np.array_equal(epochs.factors(0, 80, STEPS_PER_EPOCH), steps.factors(0, 80, STEPS_PER_EPOCH))
@@ -299,7 +304,7 @@ def test_states_that_are_refused(entry, state):
 # Settings
 
 
-@pytest.mark.parametrize("entry", TIMED + WATCHING, ids=repr)
+@pytest.mark.parametrize("entry", TIMED + WATCHING, ids=shown)
 def test_the_configuration_makes_a_schedule_like_it(entry):
     other = schedules.from_configuration(json.loads(json.dumps(entry.configuration())))
     assert other == entry
@@ -461,7 +466,7 @@ PEERS = [
 
 @pytest.mark.external
 @pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step:UserWarning")
-@pytest.mark.parametrize(("entry", "make"), PEERS, ids=[repr(entry) for entry, _ in PEERS])
+@pytest.mark.parametrize(("entry", "make"), PEERS, ids=[shown(entry) for entry, _ in PEERS])
 def test_the_rates_of_pytorch(entry, make):
     """PyTorch's are made from one another: a rounding a step; of a rate near 0 beside the first one, 0.1."""
     wanted = of_torch(make, 50)
