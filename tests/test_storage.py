@@ -454,7 +454,7 @@ def test_a_save_that_is_killed_anywhere_leaves_a_whole_file(tmp_path):
 @pytest.mark.slow
 def test_a_fit_that_is_killed_anywhere_leaves_whole_files(tmp_path):
     once, in_a_fit = map(int, python(KILLED, tmp_path, "checkpointing", "fitting", timeout=120))
-    assert in_a_fit > 3 * once  # it writes several times
+    assert in_a_fit > 2 * once  # it writes several times, and looks for what others left once
 
 
 @contextmanager
