@@ -228,6 +228,19 @@ def test_nobody_reads_what_is_printed(folder):
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize(("library", "name"), [("pyarrow", "pyarrow"), ("sklearn", "scikit-learn")])
+@pytest.mark.parametrize("words", ["train digits", "predict net houses.csv", "evaluate net houses.csv"])
+def test_a_library_that_is_missing_is_named(run, folder, monkeypatch, words, library, name):
+    monkeypatch.chdir(folder)
+    from bpjit import tables
+
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, "bpjit.tables")
+    monkeypatch.delattr(bpjit, "tables")
+    assert f"need {name}: pip install" in refused(run, *words.split())
+    assert tables is not sys.modules.get("bpjit.tables")
+
+
 def test_too_little_memory_is_one_line(run, folder, monkeypatch):
     from bpjit import tables
 

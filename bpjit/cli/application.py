@@ -49,6 +49,9 @@ def _called(words: list[str]) -> int:
         return INTERRUPTED
     except OSError:
         raise
+    except ImportError as error:  # it names what installs the missing library
+        say(str(error))
+        return FAILED
     except MemoryError:
         say("there is not enough memory for this: take fewer columns or units, or a machine with more")
         return FAILED

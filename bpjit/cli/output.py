@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import sys
 import warnings
@@ -88,6 +89,8 @@ def check_outputs(paths: Mapping[str, Path | None], *inputs: Path | None) -> Non
             storage.check_place(path)
         except OSError as error:
             raise ValueError(f"{option} {path}: {error.strerror}") from None
+        if not os.access(path.resolve().parent, os.W_OK):
+            raise ValueError(f"{option} {path}: the folder is write-protected: name a file elsewhere")
         if path.resolve() in read:
             raise ValueError(f"{option} {path} would replace a file that is read: give another name")
         other = seen.setdefault(path.resolve(), option)
