@@ -89,6 +89,21 @@ def test_decimal_commas(run, folder, monkeypatch):
     assert run("evaluate", "net", "comma.csv", "--decimal", ",", "--delimiter", ";")[0] == 0
 
 
+def test_points_beside_decimal_commas_are_not_guessed(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").write_text("\n".join(["x;y", *(f"{k}.234;{k},5" for k in range(60))]))
+    errors = refused(run, "train", "table.csv", "--target", "y", "--decimal", ",")
+    assert "column 'x', row 1 holds '0.234'" in errors and "--ignore x" in errors
+
+
+def test_standard_output_may_be_closed(folder, run, monkeypatch):
+    from bpjit.cli.application import run as called
+
+    monkeypatch.setattr(sys, "stdout", None)
+    assert called(["info", str(folder / "net")]) == 0
+    sys.stdout.close()
+
+
 def test_a_tab_is_a_word(run, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tabs.txt").write_text((folder / "houses.csv").read_text().replace(",", "\t"))

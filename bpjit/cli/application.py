@@ -19,6 +19,8 @@ _COMMANDS = (train, predict, evaluate, info, bench, warmup, cache)
 
 def run(words: list[str]) -> int:
     """Runs the command that words name, and returns its exit code."""
+    if sys.stdout is None:  # as `>&-` has it
+        sys.stdout = open(os.devnull, "w")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a letter that a terminal lacks ends no training
             stream.reconfigure(errors="backslashreplace")

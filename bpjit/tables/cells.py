@@ -21,6 +21,9 @@ MISSING_IN_TEXT = (
 NUMBER = r"^[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))$"
 """What pyarrow reads as a float64."""
 
+POINT = r"^[+-]?\d+\.\d+$"
+"""What may be a number with a decimal point, or thousands."""
+
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -111,6 +114,7 @@ class Cells:
                 return as_numpy(array.cast(pa.float64())), np.zeros(len(self), bool)
         texts = self.texts
         if self.reading.decimal != ".":
+            self._refuse_points(texts)
             texts = pc.replace_substring(texts, self.reading.decimal, ".")
         if boolean:
             lower = pc.utf8_lower(texts)
@@ -121,6 +125,17 @@ class Cells:
             is_number = pc.match_substring_regex(texts, NUMBER)
             numbers = pc.if_else(is_number, texts, pa.scalar(None, pa.string())).cast(pa.float64())
             return as_numpy(numbers), ~pc.fill_null(is_number, True).to_numpy(zero_copy_only=False)
+
+    def _refuse_points(self, texts: Any) -> None:
+        """1.234 is 1234 in some files with decimal commas, and 1 and a fraction in others."""
+        points = pc.fill_null(pc.match_substring_regex(texts, POINT), False).to_numpy(zero_copy_only=False)
+        if points.any():
+            row = int(np.argmax(points))
+            raise DataError(
+                f"{self.place(row)} holds {shown(self.value(row))}, where --decimal says that commas stand before "
+                "decimals: write thousands without a sign, give one sign to all columns, or train without the column: "
+                f"{options('ignore', [self.column])}"
+            )
 
     def _usable(self) -> Any:
         """The array without a dictionary, if it holds what can be read as text or number."""
