@@ -1,5 +1,6 @@
 """The command line in hands that are unlucky or hostile: nothing of the user's is lost, one line says what is wrong."""
 
+import errno
 import json
 import os
 import subprocess
@@ -138,6 +139,37 @@ def test_a_checkpoint_of_other_data_is_refused(run, folder, tmp_path, monkeypatc
     assert code == 2 and "is of a training with other data" in errors  # what it trained on would be tested on
     code, output, errors = run("train", folder / "houses.csv", *words, "--epochs", 3)
     assert (code, row(output, "epochs")) == (0, "3"), errors
+
+
+def test_a_disk_that_is_full_of_checkpoints_leaves_the_network(run, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def failing(trainer, path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(bpjit.Trainer, "checkpoint", failing)
+    words = ["train", folder / "houses.csv", "--target", "price", "--checkpoint", "run.ckpt", *QUICK]
+    for more, kept in (([], False), (["--save", "net"], True)):
+        code, _, errors = run(*words, *more)
+        assert code == 1 and "--checkpoint run.ckpt could not be written: No space left" in errors
+        assert errors.count("\n") == 1 and ("net holds the network" in errors) == kept
+    assert bpjit.load("net").sizes == (2, 4, 1)
+
+
+def test_a_folder_that_cannot_be_written_is_known_before(run, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    assert "write-protected" in refused(run, "train", "houses.csv", "--target", "price", "--save", "new")
+
+
+def test_names_of_a_file_do_not_command_the_terminal(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{k},{'red' if k % 2 else chr(27) + '[31mred'}" for k in range(60)]
+    (tmp_path / "table.csv").write_text("\n".join([f"{chr(27)}]0;x,t", *rows]))
+    code, output, errors = run("train", "table.csv", "--target", "t", "--save", "net", *QUICK)
+    assert (code, errors) == (0, "") and "\33" not in output
+    for words in (["info", "net"], ["evaluate", "net", "table.csv"], ["info", "\33[31m"]):
+        assert "\33" not in "".join(run(*words)[1:])
 
 
 @pytest.fixture

@@ -14,19 +14,22 @@ from typing import Any
 
 import typer
 
+from bpjit.display import printable
+
 FAILED, WRONG_OPTION, INTERRUPTED = 1, 2, 130  # exit codes; 130 is the shell's 128 + SIGINT
 PICTURES, PAGES = (".png", ".svg", ".pdf"), (".html", ".htm")
 
 
 def say(text: str) -> None:
     """One line on standard error."""
-    print("bpjit:", " ".join(text.split()), file=sys.stderr)
+    print("bpjit:", printable(" ".join(text.split())), file=sys.stderr)
 
 
 def print_rows(rows: Mapping[str, str]) -> None:
     """A table on a terminal; elsewhere one line a row, however long, for whoever searches them."""
     if not rows:
         return
+    rows = {printable(name): printable(value) for name, value in rows.items()}
     if not sys.stdout.isatty():
         width = max(map(len, rows))
         print("\n".join(f"{name:{width}}  {value}" for name, value in rows.items()), flush=True)

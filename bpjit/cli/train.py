@@ -111,7 +111,7 @@ def _prepared(options: Options) -> Prepared:
 
 
 def _fit(options: Options, prepared: Prepared, trainer: bpjit.Trainer, model: Model) -> None:
-    """Trains; Ctrl-C saves what --save named."""
+    """Trains; Ctrl-C and a full disk save what --save named."""
     epochs = options.epochs - trainer.history.epochs
     # A budget that was spent, max_steps or max_seconds, leaves a resumed training something to do.
     is_over = trainer.stopped is not None and not trainer.stopped.startswith("max_")
@@ -139,6 +139,13 @@ def _fit(options: Options, prepared: Prepared, trainer: bpjit.Trainer, model: Mo
         kept += f"; --resume goes on from {options.checkpoint}" if options.checkpoint else ""
         say(f"stopped by Ctrl-C after {trainer.history.epochs} epochs{kept}")
         raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        if options.checkpoint is None:
+            raise
+        write("--save", options.save, model.save)
+        kept = f"; {options.save} holds the network as it was then" if options.save else ""
+        say(f"--checkpoint {options.checkpoint} could not be written: {error.strerror or error}{kept}")
+        raise typer.Exit(FAILED) from None
     except bpjit.DivergenceError as error:
         say(f"{error} (--learning-rate was {getattr(trainer.optimizer, 'learning_rate', math.nan):g})")
         raise typer.Exit(FAILED) from None
