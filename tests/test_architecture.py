@@ -49,6 +49,10 @@ FLOORS = [
     }
     | {f"bpjit.tables.{name}" for name in ("targets", "split", "files", "preparation", "prepared", "model", "output")}
     | {"bpjit.tables"},
+    {f"bpjit.sklearn.{name}" for name in ("constraints", "optimizers", "descent")},
+    {"bpjit.sklearn.perceptron", "bpjit.sklearn.callbacks"},
+    {"bpjit.sklearn.estimators"},
+    {"bpjit.sklearn"},
     {"bpjit"},
     {"bpjit.report"}
     | {"bpjit.bench", "bpjit.bench.cases", "bpjit.bench.peak", "bpjit.bench.report", "bpjit.bench.workers"},

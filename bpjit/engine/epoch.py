@@ -56,6 +56,7 @@ JOB = np.dtype(
             "factors",  # of the learning rate in each step; 0: none
             "X", "rows", "labels", "label_count", "targets", "target_count", "order", "total", "y", "output_count",
             "weights", "weight_sums",  # of the samples, 0: none; of the steps, written
+            "penalties",  # of the steps, written; 0: nobody asks for them
             "partials", "partial_count",
             "before",  # samples of the epoch that come before those of `order`
             "seed", "epoch", "step", "update", "batch_size", "at_once", "piece_blocks",
@@ -68,6 +69,7 @@ JOB = np.dtype(
         (name, np.float64)
         for name in (
             "clip_norm", "noise",
+            "alpha",  # the factor of the penalty that each mini-batch divides by its weight, or 0
             "weight",  # of the mini-batch: the sum over its samples, or 1
             "penalty",  # its sum over all parameters
             "shrink",  # the factor that gives the gradient its greatest norm
@@ -82,11 +84,12 @@ Network = namedtuple("Network", "layers tasks cost work costs lowest")
 layer that is trained."""
 Regularization = namedtuple(
     "Regularization",
-    "l1 l2 max_norm dropout input_noise clip_value clip_norm",
-    defaults=(None, None, None, None, 0.0, 0.0, 0.0),
+    "l1 l2 max_norm dropout input_noise clip_value clip_norm alpha",
+    defaults=(None, None, None, None, 0.0, 0.0, 0.0, 0.0),
 )
 """Of each layer 0 .. L the factors of the penalties, the greatest norm of a unit's weights (0: any) and the rate of
-dropout, or None where no layer has one; the deviation of noise on the input; limits of the gradient (0: none)."""
+dropout, or None where no layer has one; the deviation of noise on the input; limits of the gradient (0: none). alpha: in
+the place of l2 for all layers, alpha divided by how much the samples of the mini-batch count, or 0."""
 State = namedtuple(
     "State",
     "theta moments good_theta good_moments groups coefficients regularization sums gradients in_parts",
@@ -356,6 +359,8 @@ def steps(address, like):
         if job.finish_step != 0:
             call(job.finish_step, jobs, theta, work)
             losses[n] += job.penalty
+            if job.penalties != 0:
+                jit.at(job.penalties, np.float64, losses.size)[n] = job.penalty
         job.step += 1
     job.done = losses.size if job.gradient == 0 or (finite(theta) and finite(moments)) else -1
     return 1
@@ -373,6 +378,10 @@ def begin_step(job):
         for s in range(first, first + job.count):
             total += weights[order[s]]
     job.weight = total if total > 0.0 else 1.0  # where none counts the cost is 0
+    if job.alpha > 0.0:
+        layers = layers_of(job)
+        for l in range(1, layers.size):
+            layers[l].l2 = job.alpha / job.weight
     return total
 
 

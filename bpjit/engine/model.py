@@ -89,15 +89,19 @@ class Model:
         draw: bool,
         factors: np.ndarray | None = None,
         weights: np.ndarray | None = None,
+        penalties: np.ndarray | None = None,
     ) -> int:
         """losses.size steps of the optimiser from `place` on; returns how many had a finite loss, or -1 (see epoch).
 
         draw: whether the engine draws the order of every epoch, or takes the one in data. factors: of the learning
-        rates in each step. weights: takes the sum over the samples of each mini-batch of what they count.
+        rates in each step. weights: takes the sum over the samples of each mini-batch of what they count. penalties:
+        takes what of each loss is penalties, where there are any.
         """
         self.changes += 1
         wanted = _weighted(_train(optimizer, draw) + _regular(state, optimizer), data)
-        return self._run(wanted, state, data, place, losses, plan, factors=factors, weights=weights)
+        return self._run(
+            wanted, state, data, place, losses, plan, factors=factors, weights=weights, penalties=penalties
+        )
 
     def write(self, parameters: list) -> None:
         """Takes [(W, b or None), ...], W of shape (n_l, n_(l-1)), as the parameters."""
@@ -193,6 +197,7 @@ class Model:
         within: Network | None = None,
         factors: np.ndarray | None = None,
         weights: np.ndarray | None = None,
+        penalties: np.ndarray | None = None,
     ) -> int:
         """Calls `steps`; within: a workspace of the caller's."""
         place = place._replace(at_once=place.at_once or place.batch_size)
@@ -205,7 +210,8 @@ class Model:
             kernels = self._kernels(wanted, place.at_once, plan, may_share)
             chunks = len(network.tasks) * -(-place.at_once // CHUNK) if plan.in_chunks else 0
             partials = np.empty((chunks, TASK_NUMBERS), self.dtype)
-            job = _job(self.theta, losses, network, kernels, state, data, partials, place, plan, factors, weights)
+            sums = weights, penalties
+            job = _job(self.theta, losses, network, kernels, state, data, partials, place, plan, factors, sums)
             with np.errstate(all="ignore") if config.DISABLE_JIT else nullcontext():
                 epoch.steps(_address(job), self.theta)
             return int(job[DONE])
@@ -284,7 +290,8 @@ def _dropped(state: State | None) -> tuple[int, ...]:
 
 def _penalizes(given: Regularization) -> bool:
     """Whether a step changes the gradient before the update."""
-    return given.l1 is not None or given.l2 is not None or given.clip_value > 0 or given.clip_norm > 0
+    has_penalty = given.l1 is not None or given.l2 is not None or given.alpha > 0
+    return has_penalty or given.clip_value > 0 or given.clip_norm > 0
 
 
 def _regularize(network: Network, state: State) -> None:
@@ -373,9 +380,13 @@ def _job(
     place: Place,
     plan: Plan,
     factors: np.ndarray | None,
-    weights: np.ndarray,
+    sums: tuple[np.ndarray, np.ndarray | None],
 ) -> np.ndarray:
-    """The record of JOB that `steps` takes, as numbers. It holds addresses: the arrays must outlive the call."""
+    """The record of JOB that `steps` takes, as numbers. It holds addresses: the arrays must outlive the call.
+
+    sums: what `steps` writes of each step, the weights of its samples and, if asked for, its penalties.
+    """
+    weights, penalties = sums
     numbers = [
         _address(theta), theta.size, _address(losses), losses.size, *_places(network), *kernels,
         *(_of_state(state) if state else (0,) * 13), 0 if factors is None else _address(factors),
@@ -383,12 +394,13 @@ def _job(
         _address(data.targets), len(data.targets),
         _address(data.order), data.order.size, _address(data.y), len(data.y),
         0 if data.weights is None else _address(data.weights), _address(weights),
+        0 if penalties is None else _address(penalties),
         _address(partials), len(partials), data.before, *place, plan.piece, *(0,) * (len(NAMES) - FIRST),
     ]  # fmt: skip
     job = np.array(numbers, np.intp)
     if state:
         given = state.regularization
-        job[CLIP : CLIP + 2].view(np.float64)[:] = given.clip_norm, given.input_noise
+        job[CLIP : CLIP + 3].view(np.float64)[:] = given.clip_norm, given.input_noise, given.alpha
     return job
 
 
@@ -438,7 +450,7 @@ class Answer:
         weights, place = np.zeros(1), Place(0, 0, 0, 0, rows, rows)
         self._arrays = model.theta, np.zeros(1), network, data, partials, weights  # the job holds their addresses alone
         losses = self._arrays[1]
-        job = _job(model.theta, losses, network, kernels, None, data, partials, place, plan, None, weights)
+        job = _job(model.theta, losses, network, kernels, None, data, partials, place, plan, None, (weights, None))
         self._job, self._address, self._theta = job, _address(job), model.theta
         self._lock = threading.Lock()
 

@@ -1,0 +1,103 @@
+"""What happens after each epoch of an estimator's fit: scores of a validation set, and whatever users want done."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from ..network import Network
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ModuleNotFoundError:  # scikit-learn before 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing: this scikit-learn has no callbacks."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        return method
+
+
+if TYPE_CHECKING:
+    from .perceptron import Perceptron
+
+__all__ = ["CallbackSupportMixin", "Events", "with_callbacks"]
+
+
+class Events:
+    """The ends of the epochs of one fit.
+
+    validation: (X, y) of the user's, or None. Functions f(estimator, record) come from the parameter `callbacks`; those
+    of scikit-learn's own kind from `set_callbacks`. False where nothing looks at the network between epochs.
+    """
+
+    def __init__(self, estimator: "Perceptron", X: Any, y: np.ndarray, validation: tuple[Any, Any] | None) -> None:
+        given = estimator.callbacks
+        self.functions = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+        for function in self.functions:
+            if not callable(function):
+                raise TypeError(f"callbacks must be functions f(estimator, record), not {function!r}")
+        self.estimator, self.X, self.y, self.validation = estimator, X, y, validation
+        self.context = None
+        if hasattr(estimator, "_skl_callbacks") or hasattr(estimator, "_parent_callback_ctx"):
+            self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+            self._task(self.context.call_on_fit_task_begin)
+            self._begin_epoch()
+        self._targets: np.ndarray | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.functions) or self.validation is not None or self.context is not None
+
+    def epoch_ends(self, net: Network) -> bool:
+        """Whether to end the training, which is at the epoch number n_iter_, with its parameters in coefs_."""
+        if not self:
+            return False
+        estimator = self.estimator
+        record = {"epoch": estimator.n_iter_, "loss": float(estimator.loss_)}
+        if self.validation is not None:
+            record |= self._scores(net, *self.validation)
+        stops = [function(estimator, record) is True for function in self.functions]
+        if self.context is not None:
+            stops.append(self._task(self._epoch.call_on_fit_task_end))
+            if estimator.n_iter_ < estimator.max_iter and not any(stops):
+                self._begin_epoch()
+        return any(stops)
+
+    def end(self) -> None:
+        """The fit is done."""
+        if self.context is not None:
+            self._task(self.context.call_on_fit_task_end)
+
+    def _begin_epoch(self) -> None:
+        assert self.context is not None
+        self._epoch = self.context.subcontext(task_name="epoch")
+        self._task(self._epoch.call_on_fit_task_begin)
+
+    def _task(self, hook: Callable[..., Any]) -> bool:
+        return bool(hook(estimator=self.estimator, X=self.X, y=self.y, reconstruction_attributes=dict))
+
+    def _scores(self, net: Network, X: Any, y: Any) -> dict[str, float]:
+        """The loss and the score of the validation set, which go to the estimator's curves."""
+        from .perceptron import Cost
+
+        estimator = self.estimator
+        if self._targets is None:
+            self._targets = _targets(estimator, y)
+        cost = Cost(estimator, self._targets, None)
+        loss = cost.of_all(net._loss(cost.source(net, X), estimator.threads))
+        estimator.validation_loss_curve_.append(loss)
+        if not estimator.early_stopping or not estimator._is_stochastic:  # else it has its score already
+            estimator.validation_scores_.append(estimator._score(X, y))
+        return {"validation_loss": loss, "validation_score": estimator.validation_scores_[-1]}
+
+
+def _targets(estimator: "Perceptron", y: Any) -> np.ndarray:
+    """y as the solvers have it. Raises ValueError for classes that training does not know."""
+    if not is_classifier(estimator):
+        return y.reshape(len(y), -1)
+    if y.ndim == 1:
+        unknown = np.setdiff1d(y, estimator.classes_)
+        if len(unknown):
+            raise ValueError(f"y_val has classes that y does not have: {unknown}")
+    return np.asarray(estimator._label_binarizer.transform(y), dtype=bool).reshape(len(y), -1)

@@ -1,0 +1,391 @@
+"""What both estimators share: scikit-learn's checks, labels and stopping rules on the engine's training."""
+
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import xlogy
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from .. import lbfgs, schedules
+from ..engine.optimizers import LBFGS, Optimizer
+from ..network import Network
+from ..regularization import Regularization
+from ..sources import Dense
+from . import optimizers
+from .callbacks import CallbackSupportMixin, Events, with_callbacks
+from .constraints import CONSTRAINTS
+from .descent import Descent
+
+SPARSE = ["csr", "csc"]
+NAMES = {"logistic": "sigmoid"}
+"""What the engine calls an activation by another name than scikit-learn."""
+
+
+class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
+    """A multi-layer perceptron of scikit-learn's, trained and asked on the engine.
+
+    The constructor, the checks of data, labels and parameters, the split for early stopping and the rules for stopping
+    are scikit-learn's own code; `_fit` and `_forward_pass_fast` are in the place of its arithmetic.
+    """
+
+    loss_curve_: list[float]
+    validation_loss_curve_: Any
+    validation_scores_: Any
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseMultilayerPerceptron._parameter_constraints,
+        **CONSTRAINTS,
+    }
+
+    def _keep(self, parameters: Mapping[str, Any]) -> None:
+        """The parameters of the constructor, as they are."""
+        for name in self._get_param_names():
+            setattr(self, name, parameters[name])
+
+    # ------------------------------------------------------------------------------------------------- fit
+
+    @with_callbacks
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False, validation: Any = None
+    ) -> "Perceptron":
+        """What fit and partial_fit do; validation: (X, y) of the user's, or None."""
+        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        X = X if self.dtype is None else X.astype(self.dtype, copy=False)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        validation = None if validation is None else self._validation_set(*validation)
+        self.n_outputs_ = y.shape[1]
+        self._random_state = check_random_state(self.random_state)
+        if first_pass:
+            self._initialize(y, [X.shape[1], *sizes, y.shape[1]], X.dtype)
+            self._descent = None
+            self.validation_loss_curve_ = None
+        if validation is not None:
+            self.validation_loss_curve_ = self.validation_loss_curve_ or []
+            if first_pass:
+                self.validation_scores_ = []
+        events = Events(self, X, y, validation)
+        train = self._fit_stochastic if self._is_stochastic else self._fit_lbfgs
+        train(X, y, sample_weight, incremental, events)
+        events.end()
+        if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may"
+                " contain large values and need to be preprocessed."
+            )
+        return self
+
+    def _validation_set(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """X and y of the user's validation set, y as that of the training set is then."""
+        X, y = validate_data(
+            self, X, y, accept_sparse=SPARSE, multi_output=True, reset=False,
+            y_numeric=not is_classifier(self), dtype=(np.float64, np.float32),
+        )  # fmt: skip
+        return X, y
+
+    def _initialize(self, y: np.ndarray, layer_units: list[int], dtype: Any) -> None:
+        super()._initialize(y, layer_units, dtype)
+        if self._is_stochastic and not isinstance(self.solver, str):
+            self.loss_curve_, self._no_improvement_count = [], 0
+            self.best_loss_ = None if self.early_stopping else np.inf
+            self.validation_scores_ = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+
+    @property
+    def _is_stochastic(self) -> bool:
+        return not (self.solver == "lbfgs" or isinstance(self.solver, LBFGS))
+
+    def _check_solver(self) -> bool:
+        return True if isinstance(self.solver, Optimizer) and self._is_stochastic else bool(super()._check_solver())
+
+    # ----------------------------------------------------------------------------------------- mini-batches
+
+    def _fit_stochastic(
+        self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, incremental: bool, events: Events
+    ) -> None:
+        """Epochs of mini-batches, as scikit-learn's method of this name has them."""
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        watched: tuple[Any, ...] = (None, None, None)
+        if self.early_stopping:
+            X, y, sample_weight, watched = self._split(X, y, sample_weight, events)
+        n_samples = X.shape[0]
+        batch_size = self._batch_size(n_samples)
+        net = self._network()
+        cost = Cost(self, y, self._with_class_weight(y, sample_weight))
+        source = cost.source(net, X)
+        rates = self._rates(incremental)
+        descent: Descent | None = getattr(self, "_descent", None)
+        if not incremental or descent is None:
+            descent = self._descent = self._new_descent(net)
+        descent.begin(net, source, batch_size, self.threads)
+        order, deadline = np.arange(n_samples), time.perf_counter() + (self.max_seconds or np.inf)
+        varies = self.solver == "sgd" and self.learning_rate != "constant"
+        try:
+            self.n_iter_ = 0
+            for _ in range(self.max_iter):
+                if self.shuffle:
+                    order = order[self._draw_order(n_samples)]
+                losses, penalties, weights = descent.epoch(order, rates.learning_rate if varies else None)
+                self.n_iter_ += 1
+                self.loss_ = cost.of_epoch(losses, penalties, weights, descent.counts, order)
+                self.t_ += n_samples
+                self.loss_curve_.append(self.loss_)
+                if self.verbose:
+                    print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+                if self.early_stopping or events:
+                    self._read(net)
+                self._update_no_improvement_count(self.early_stopping, *watched)
+                rates.iteration_ends(self.t_)
+                reason = events.epoch_ends(net)
+                if self._no_improvement_count > self.n_iter_no_change:
+                    if rates.trigger_stopping(self._no_improvement_message(), self.verbose):
+                        break
+                    self._no_improvement_count = 0
+                if incremental or reason:
+                    break
+                if self.n_iter_ == self.max_iter or time.perf_counter() >= deadline:
+                    self._warn_not_converged()
+                    break
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+        descent.end()
+        self._read(net)
+        if self.early_stopping:
+            self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
+
+    def _split(
+        self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, events: Events
+    ) -> tuple[Any, np.ndarray, np.ndarray | None, tuple[Any, ...]]:
+        """What trains, and (X, y, sample_weight) of what decides when to stop."""
+        if events.validation is not None:
+            return X, y, sample_weight, (*events.validation, None)
+        stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
+        arrays = [X, y] if sample_weight is None else [X, y, sample_weight]
+        parts = train_test_split(
+            *arrays, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
+        )
+        X, X_val, y, y_val = parts[:4]
+        if X_val.shape[0] < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        if is_classifier(self):
+            y_val = self._label_binarizer.inverse_transform(y_val)
+        weights, weights_val = parts[4:] if sample_weight is not None else (None, None)
+        return X, y, weights, (X_val, y_val, weights_val)
+
+    def _batch_size(self, n_samples: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, n_samples)
+        if self.batch_size > n_samples:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
+            )
+        return int(np.clip(self.batch_size, 1, n_samples))
+
+    def _draw_order(self, n_samples: int) -> np.ndarray:
+        """The draw of sklearn.utils.shuffle."""
+        order = np.arange(n_samples)
+        self._random_state.shuffle(order)
+        return order
+
+    def _rates(self, incremental: bool) -> BaseOptimizer:
+        """scikit-learn's own optimiser, for its learning rates and its messages; it has no parameters."""
+        if not incremental or not hasattr(self, "_optimizer"):
+            if self.solver == "sgd":
+                rate, kind, power = self.learning_rate_init, self.learning_rate, self.power_t
+                self._optimizer = SGDOptimizer([], rate, kind, self.momentum, self.nesterovs_momentum, power)
+            elif self.solver == "adam":
+                self._optimizer = AdamOptimizer([], self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon)
+            else:
+                self._optimizer = BaseOptimizer(getattr(self.solver, "learning_rate", 1.0))
+        return self._optimizer
+
+    def _new_descent(self, net: Network) -> Descent:
+        rule = self.solver
+        if self.solver == "sgd":
+            nesterov = bool(self.nesterovs_momentum and self.momentum > 0)
+            rule = optimizers.SGD(self.learning_rate_init, momentum=self.momentum, nesterov=nesterov)
+        elif self.solver == "adam":
+            rule = optimizers.Adam(self.learning_rate_init, (self.beta_1, self.beta_2), self.epsilon)
+        layers = len(net.sizes) - 1
+        given = Regularization(dropout=self.dropout).checked(layers).for_engine(layers)
+        # Only where something is random is a seed drawn: else all draws are scikit-learn's.
+        seed = 0 if given.dropout is None else int(self._random_state.randint(np.iinfo(np.int32).max))
+        schedule = None if self.schedule is None else schedules.schedule(self.schedule)
+        return Descent(net, rule, given._replace(alpha=float(self.alpha)), schedule, seed)
+
+    def _with_class_weight(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        """sample_weight times the weight of each sample's class."""
+        if getattr(self, "class_weight", None) is None:
+            return sample_weight
+        labels = self._label_binarizer.inverse_transform(y.astype(float))
+        return np.asarray(compute_sample_weight(self.class_weight, labels)) * (
+            1.0 if sample_weight is None else sample_weight
+        )
+
+    def _no_improvement_message(self) -> str:
+        what = "Validation score" if self.early_stopping else "Training loss"
+        return f"{what} did not improve more than tol={self.tol:f} for {int(self.n_iter_no_change)} consecutive epochs."
+
+    def _warn_not_converged(self) -> None:
+        if self.n_iter_ == self.max_iter:
+            what = f"Maximum iterations ({self.max_iter}) reached"
+        else:
+            what = f"max_seconds={self.max_seconds} are over"
+        warnings.warn(
+            f"Stochastic Optimizer: {what} and the optimization hasn't converged yet.", ConvergenceWarning, stacklevel=2
+        )
+
+    # ------------------------------------------------------------------------------------------------ L-BFGS
+
+    def _fit_lbfgs(
+        self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, incremental: bool, events: Events
+    ) -> None:
+        """Iterations on all samples, in float64 as SciPy has them."""
+        net = self._network(np.float64)
+        cost = Cost(self, y, self._with_class_weight(y, sample_weight))
+        source = cost.source(net, X)
+        alpha = self.alpha / cost.total
+        settings = self.solver if isinstance(self.solver, LBFGS) else LBFGS()
+        layers = range(1, len(net.sizes))
+        trained, _, factors = lbfgs._parameters(net, settings, {}, dict.fromkeys(layers, alpha))
+        theta, deadline = net._model.theta, time.perf_counter() + (self.max_seconds or np.inf)
+        self.n_iter_ = 0
+
+        def take(x: np.ndarray) -> None:
+            theta[trained] = x
+            net._model.changes += 1
+
+        def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
+            take(x)
+            C, gradient = net._loss_and_gradient(source, self.threads)
+            return cost.of_all(C) + 0.5 * float(factors @ (x * x)), gradient[trained] + factors * x
+
+        def after(intermediate_result: Any) -> None:
+            self.n_iter_ += 1
+            if events:
+                take(intermediate_result.x)
+                self._read(net)
+                self.loss_ = float(intermediate_result.fun)
+            if events.epoch_ends(net) or time.perf_counter() >= deadline:
+                raise StopIteration
+
+        options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
+        if isinstance(self.solver, LBFGS):
+            options |= {"maxcor": settings.history, "maxls": settings.max_line_search, "gtol": settings.tolerance}
+        watching = {"callback": after} if events or self.max_seconds else {}
+        found = minimize(objective, theta[trained].copy(), method="L-BFGS-B", jac=True, options=options, **watching)
+        self.n_iter_ = _check_optimize_result("lbfgs", found, self.max_iter)
+        self.loss_ = found.fun
+        take(found.x)
+        self._read(net)
+
+    # ----------------------------------------------------------------------------------------------- predict
+
+    def _forward_pass_fast(self, X: Any, check_input: bool = True) -> np.ndarray:
+        """y of the rows of X."""
+        if check_input:
+            X = validate_data(self, X, accept_sparse=SPARSE, reset=False)
+        return self._network().predict(X)
+
+    # --------------------------------------------------------------------------------------------- the network
+
+    def _network(self, dtype: Any = None) -> Network:
+        """The network with the parameters that coefs_ and intercepts_ hold at present."""
+        coefs = [np.asarray(c) for c in self.coefs_]
+        dtype = dtype or (np.float32 if all(c.dtype == np.float32 for c in coefs) else np.float64)
+        hidden, cost = self.activation, self._engine_loss()
+        if isinstance(hidden, str):
+            hidden = [hidden] * (len(coefs) - 1)
+        settings = {
+            "sizes": [len(coefs[0]), *(c.shape[1] for c in coefs)],
+            "activation": [NAMES.get(name, name) for name in hidden],
+            "output": NAMES.get(self.out_activation_, self.out_activation_),
+            "loss": cost,
+            "dtype": np.dtype(dtype).name,
+        }
+        if getattr(self, "_made", None) != settings:
+            self._net, self._made = Network(**settings, init="zeros"), settings
+        self._net._model.write([(c.T, np.ravel(b)) for c, b in zip(coefs, self.intercepts_)])
+        return self._net
+
+    def _engine_loss(self) -> str:
+        """What the engine calls the loss."""
+        name = str(self.loss)
+        if not name.startswith("log_loss"):
+            return name
+        family = "cross_entropy" if self.out_activation_ == "softmax" else "binary_cross_entropy"
+        return name.replace("log_loss", family, 1)
+
+    def _read(self, net: Network) -> None:
+        """Takes the parameters of net as coefs_ and intercepts_."""
+        pairs = net.parameters()
+        self.coefs_ = [np.ascontiguousarray(W.T) for W, _ in pairs]
+        self.intercepts_ = [b for _, b in pairs]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_net", None)  # made anew from coefs_
+        state.pop("_made", None)
+        return state
+
+
+class Cost:
+    """The loss as scikit-learn defines it, from what the engine computes; y: as its solvers have it, (S, outputs)."""
+
+    def __init__(self, estimator: Perceptron, y: np.ndarray, weights: np.ndarray | None) -> None:
+        self.weights = None if weights is None else np.asarray(weights, np.float64)
+        self.total = float(len(y)) if self.weights is None else float(self.weights.sum())
+        self.share, self.offset = 1.0, None
+        self.labels = y.argmax(axis=1) if estimator.out_activation_ == "softmax" else None
+        self.y = y
+        if not is_classifier(estimator):
+            if estimator.loss == "poisson":  # its deviance, which is 0 at best
+                self.offset = (xlogy(y, y) - y).sum(axis=1)
+            else:  # the mean over the outputs, whose gradient is nevertheless that of the sum
+                self.share = 1.0 / y.shape[1]
+
+    def source(self, net: Network, X: Any) -> Dense:
+        """The samples as the engine takes them."""
+        source = net._source(X if hasattr(X, "tocsr") else np.asarray(X, net.dtype), None, self.weights, finite=False)
+        if self.labels is not None:
+            data = source.data._replace(labels=self.labels.astype(np.intp))
+        else:
+            data = source.data._replace(targets=np.ascontiguousarray(self.y, net.dtype))
+        return source._like(data, None)
+
+    def of_all(self, C: float) -> float:
+        """Of all samples, whose mean cost is C."""
+        if self.offset is None:
+            return C * self.share
+        return C + float(np.average(self.offset, weights=self.weights))
+
+    def of_epoch(
+        self, losses: np.ndarray, penalties: np.ndarray, weights: np.ndarray, counts: np.ndarray, order: np.ndarray
+    ) -> float:
+        """The mean over the samples of the means over the mini-batches."""
+        means = (losses - penalties) * self.share + penalties
+        if self.offset is not None:
+            offsets = self.offset if self.weights is None else self.offset * self.weights
+            starts = np.append(0, np.cumsum(counts[:-1])).astype(np.intp)
+            means += np.add.reduceat(offsets[order], starts) / weights
+        return float(means @ counts) / len(order)
