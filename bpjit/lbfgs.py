@@ -54,7 +54,7 @@ def iterate(
     on. Between two such calls they are what the line search tries, and stay so when an exception ends it. Raises
     NotFinite.
     """
-    trained, decay, factors = _parameters(net, optimizer, layers, l2)
+    trained, decay, factors = parameters(net, optimizer, layers, l2)
     theta = net._model.theta
     started, ended = time.perf_counter(), False
 
@@ -91,7 +91,7 @@ def iterate(
     return bool(found.nit < most) and not ended
 
 
-def _parameters(
+def parameters(
     net: Network, optimizer: LBFGS, layers: Mapping[int, Optimizer | None], l2: Mapping[int, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where in theta the parameters lie that are trained; the weight decay and the penalty's factor of each of them."""

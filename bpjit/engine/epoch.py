@@ -88,8 +88,8 @@ Regularization = namedtuple(
     defaults=(None, None, None, None, 0.0, 0.0, 0.0, 0.0),
 )
 """Of each layer 0 .. L the factors of the penalties, the greatest norm of a unit's weights (0: any) and the rate of
-dropout, or None where no layer has one; the deviation of noise on the input; limits of the gradient (0: none). alpha: in
-the place of l2 for all layers, alpha divided by how much the samples of the mini-batch count, or 0."""
+dropout, or None where no layer has one; the deviation of noise on the input; limits of the gradient (0: none); what,
+divided by how much the samples of a mini-batch count, takes the place of l2 in all layers (0: nothing)."""
 State = namedtuple(
     "State",
     "theta moments good_theta good_moments groups coefficients regularization sums gradients in_parts",

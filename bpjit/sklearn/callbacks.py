@@ -49,14 +49,29 @@ class Events:
     def __bool__(self) -> bool:
         return bool(self.functions) or self.validation is not None or self.context is not None
 
-    def epoch_ends(self, net: Network) -> bool:
-        """Whether to end the training, which is at the epoch number n_iter_, with its parameters in coefs_."""
-        if not self:
-            return False
+    @property
+    def columns(self) -> list[str]:
+        """What a record has."""
+        scored = self.estimator.early_stopping or self.validation is not None
+        return ["epoch", "loss", *(["validation_loss"] if self.validation else []), *([self._score] if scored else [])]
+
+    @property
+    def _score(self) -> str:
+        return "validation_accuracy" if is_classifier(self.estimator) else "validation_r2"
+
+    def record(self, net: Network) -> dict[str, float]:
+        """What is known of the epoch number n_iter_; takes the scores of the validation set."""
         estimator = self.estimator
         record = {"epoch": estimator.n_iter_, "loss": float(estimator.loss_)}
         if self.validation is not None:
-            record |= self._scores(net, *self.validation)
+            record["validation_loss"] = self._validate(net, *self.validation)
+        if self._score in self.columns:
+            record[self._score] = estimator.validation_scores_[-1]
+        return record
+
+    def epoch_ends(self, record: dict[str, float]) -> bool:
+        """Calls the callbacks; whether one of them wants the training to end."""
+        estimator = self.estimator
         stops = [function(estimator, record) is True for function in self.functions]
         if self.context is not None:
             stops.append(self._task(self._epoch.call_on_fit_task_end))
@@ -77,8 +92,8 @@ class Events:
     def _task(self, hook: Callable[..., Any]) -> bool:
         return bool(hook(estimator=self.estimator, X=self.X, y=self.y, reconstruction_attributes=dict))
 
-    def _scores(self, net: Network, X: Any, y: Any) -> dict[str, float]:
-        """The loss and the score of the validation set, which go to the estimator's curves."""
+    def _validate(self, net: Network, X: Any, y: Any) -> float:
+        """The loss of the validation set; it and the score go to the estimator's curves."""
         from .perceptron import Cost
 
         estimator = self.estimator
@@ -87,9 +102,9 @@ class Events:
         cost = Cost(estimator, self._targets, None)
         loss = cost.of_all(net._loss(cost.source(net, X), estimator.threads))
         estimator.validation_loss_curve_.append(loss)
-        if not estimator.early_stopping or not estimator._is_stochastic:  # else it has its score already
+        if not (estimator.early_stopping and estimator._is_stochastic):  # which has its score already
             estimator.validation_scores_.append(estimator._score(X, y))
-        return {"validation_loss": loss, "validation_score": estimator.validation_scores_[-1]}
+        return loss
 
 
 def _targets(estimator: "Perceptron", y: Any) -> np.ndarray:

@@ -1,15 +1,18 @@
 """Descent: epochs of mini-batches on the engine, in orders that the caller draws."""
 
 import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from .. import watching
 from ..engine import epoch
 from ..engine.epoch import Place
 from ..engine.optimizer import Optimizer
 from ..engine.plan import Pace
-from ..network import Network
+from ..network import CALL_FLOPS, Network
 from ..schedules import Schedule
 from ..sources import Dense
 
@@ -38,8 +41,13 @@ class Descent:
         self._moments = net._model.moments(rule.moments)
         self._pairs: list[Any] | None = None
 
-    def begin(self, net: Network, source: Dense, batch_size: int, threads: int | None) -> None:
-        """Makes ready to train net with the samples of source."""
+    def begin(self, net: Network, source: Dense, batch_size: int, threads: int | None, columns: Sequence[str]) -> None:
+        """Makes ready to train net with the samples of source; columns: what `observe` will be told of each epoch.
+
+        Raises ValueError if the schedule watches another one.
+        """
+        if self.schedule is not None and self.schedule.watched is not None:
+            watching.check_column(type(self.schedule).__name__, self.schedule.watched, columns)
         model = net._model
         if self._pairs is not None:
             self._moments = model.moments(len(self._pairs))
@@ -49,9 +57,11 @@ class Descent:
         self.net, self.source, self.batch_size = net, source, batch_size
         self.state = model.state(self.rule, self._moments, regularization=self.regularization)
         self.pace = Pace(net._plan(batch_size, threads, training=True))
-        self.at_once = source.steps_per_epoch(batch_size)
-        self.counts = np.full(self.at_once, float(batch_size))
-        self.counts[-1] = len(source) - (self.at_once - 1) * batch_size
+        steps = source.steps_per_epoch(batch_size)
+        self.counts = np.full(steps, float(batch_size))
+        self.counts[-1] = len(source) - (steps - 1) * batch_size
+        flops = 6 * batch_size * sum(n * m for n, m in pairwise(net.sizes))
+        self.at_once = max(1, CALL_FLOPS // flops)
 
     def epoch(self, order: np.ndarray, rate: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One pass over the samples; the loss of each mini-batch before its update, which includes the penalty, that
@@ -80,6 +90,14 @@ class Descent:
             step, self.updates = step + count, self.updates + count
         self.epochs += 1
         return losses, penalties, weights
+
+    def observe(self, record: Mapping[str, float]) -> bool:
+        """Tells the schedule how the epoch was; whether it ends the training."""
+        if self.schedule is None:
+            return False
+        self.scheduled = self.schedule.observe(self.scheduled, record)
+        rate = getattr(self.rule, "learning_rate", 0.0)
+        return self.schedule.ended(self.scheduled, rate) is not None
 
     def end(self) -> None:
         """Lets go of the samples."""

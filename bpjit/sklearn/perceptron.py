@@ -1,5 +1,6 @@
 """What both estimators share: scikit-learn's checks, labels and stopping rules on the engine's training."""
 
+import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -126,40 +127,31 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         watched: tuple[Any, ...] = (None, None, None)
         if self.early_stopping:
             X, y, sample_weight, watched = self._split(X, y, sample_weight, events)
-        n_samples = X.shape[0]
-        batch_size = self._batch_size(n_samples)
+        batch_size = self._batch_size(X.shape[0])
         net = self._network()
-        cost = Cost(self, y, self._with_class_weight(y, sample_weight))
+        cost = Cost(self, y, self._with_class_weight(y, sample_weight, incremental))
         source = cost.source(net, X)
         rates = self._rates(incremental)
         descent: Descent | None = getattr(self, "_descent", None)
         if not incremental or descent is None:
             descent = self._descent = self._new_descent(net)
-        descent.begin(net, source, batch_size, self.threads)
-        order, deadline = np.arange(n_samples), time.perf_counter() + (self.max_seconds or np.inf)
-        varies = self.solver == "sgd" and self.learning_rate != "constant"
+        descent.begin(net, source, batch_size, self.threads, events.columns)
+        order, deadline = np.arange(X.shape[0]), self._deadline
         try:
             self.n_iter_ = 0
             for _ in range(self.max_iter):
                 if self.shuffle:
-                    order = order[self._draw_order(n_samples)]
-                losses, penalties, weights = descent.epoch(order, rates.learning_rate if varies else None)
-                self.n_iter_ += 1
-                self.loss_ = cost.of_epoch(losses, penalties, weights, descent.counts, order)
-                self.t_ += n_samples
-                self.loss_curve_.append(self.loss_)
-                if self.verbose:
-                    print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+                    order = order[self._draw_order(len(order))]
+                rate = rates.learning_rate if self.solver == "sgd" else None
+                self.t_ += len(order)
+                self._close_epoch(cost.of_epoch(*descent.epoch(order, rate), descent.counts, order))
                 if self.early_stopping or events:
                     self._read(net)
                 self._update_no_improvement_count(self.early_stopping, *watched)
                 rates.iteration_ends(self.t_)
-                reason = events.epoch_ends(net)
-                if self._no_improvement_count > self.n_iter_no_change:
-                    if rates.trigger_stopping(self._no_improvement_message(), self.verbose):
-                        break
-                    self._no_improvement_count = 0
-                if incremental or reason:
+                record = events.record(net)
+                ended = descent.observe(record) or events.epoch_ends(record)
+                if self._is_stopped(rates) or incremental or ended:
                     break
                 if self.n_iter_ == self.max_iter or time.perf_counter() >= deadline:
                     self._warn_not_converged()
@@ -170,6 +162,26 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         self._read(net)
         if self.early_stopping:
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
+
+    def _close_epoch(self, loss: float) -> None:
+        self.n_iter_ += 1
+        self.loss_ = loss
+        self.loss_curve_.append(loss)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {loss:.8f}")
+
+    def _is_stopped(self, rates: BaseOptimizer) -> bool:
+        """Whether there were too many epochs without improvement, and a smaller learning rate is not to be tried."""
+        if self._no_improvement_count <= self.n_iter_no_change:
+            return False
+        if rates.trigger_stopping(self._no_improvement_message(), self.verbose):
+            return True
+        self._no_improvement_count = 0
+        return False
+
+    @property
+    def _deadline(self) -> float:
+        return math.inf if self.max_seconds is None else time.perf_counter() + self.max_seconds
 
     def _split(
         self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, events: Events
@@ -193,8 +205,12 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         return X, y, weights, (X_val, y_val, weights_val)
 
     def _batch_size(self, n_samples: int) -> int:
+        needs_all = getattr(self.solver, "full_batch", False)
         if self.batch_size == "auto":
-            return min(200, n_samples)
+            return n_samples if needs_all else min(200, n_samples)
+        if needs_all and self.batch_size < n_samples:
+            name = type(self.solver).__name__
+            raise ValueError(f"{name} needs all samples in every mini-batch, but batch_size is {self.batch_size}")
         if self.batch_size > n_samples:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
@@ -233,10 +249,17 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         schedule = None if self.schedule is None else schedules.schedule(self.schedule)
         return Descent(net, rule, given._replace(alpha=float(self.alpha)), schedule, seed)
 
-    def _with_class_weight(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+    def _with_class_weight(
+        self, y: np.ndarray, sample_weight: np.ndarray | None, incremental: bool = False
+    ) -> np.ndarray | None:
         """sample_weight times the weight of each sample's class."""
         if getattr(self, "class_weight", None) is None:
             return sample_weight
+        if incremental and isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit: give {label: weight}, for example of "
+                "sklearn.utils.compute_class_weight"
+            )
         labels = self._label_binarizer.inverse_transform(y.astype(float))
         return np.asarray(compute_sample_weight(self.class_weight, labels)) * (
             1.0 if sample_weight is None else sample_weight
@@ -261,15 +284,14 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, incremental: bool, events: Events
     ) -> None:
         """Iterations on all samples, in float64 as SciPy has them."""
+        if self.dropout or self.schedule is not None:
+            raise ValueError("dropout and schedule go with solvers that take mini-batches, not with L-BFGS")
         net = self._network(np.float64)
         cost = Cost(self, y, self._with_class_weight(y, sample_weight))
-        source = cost.source(net, X)
-        alpha = self.alpha / cost.total
-        settings = self.solver if isinstance(self.solver, LBFGS) else LBFGS()
-        layers = range(1, len(net.sizes))
-        trained, _, factors = lbfgs._parameters(net, settings, {}, dict.fromkeys(layers, alpha))
-        theta, deadline = net._model.theta, time.perf_counter() + (self.max_seconds or np.inf)
-        self.n_iter_ = 0
+        source, theta, deadline = cost.source(net, X), net._model.theta, self._deadline
+        settings = self.solver if isinstance(self.solver, LBFGS) else LBFGS(tolerance=self.tol)
+        alphas = dict.fromkeys(range(1, len(net.sizes)), self.alpha / cost.total)
+        trained, _, factors = lbfgs.parameters(net, settings, {}, alphas)
 
         def take(x: np.ndarray) -> None:
             theta[trained] = x
@@ -281,19 +303,18 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             return cost.of_all(C) + 0.5 * float(factors @ (x * x)), gradient[trained] + factors * x
 
         def after(intermediate_result: Any) -> None:
-            self.n_iter_ += 1
+            self.n_iter_, self.loss_ = self.n_iter_ + 1, float(intermediate_result.fun)
             if events:
                 take(intermediate_result.x)
                 self._read(net)
-                self.loss_ = float(intermediate_result.fun)
-            if events.epoch_ends(net) or time.perf_counter() >= deadline:
+            if events.epoch_ends(events.record(net)) or time.perf_counter() >= deadline:
                 raise StopIteration
 
-        options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
-        if isinstance(self.solver, LBFGS):
-            options |= {"maxcor": settings.history, "maxls": settings.max_line_search, "gtol": settings.tolerance}
-        watching = {"callback": after} if events or self.max_seconds else {}
-        found = minimize(objective, theta[trained].copy(), method="L-BFGS-B", jac=True, options=options, **watching)
+        options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": settings.tolerance}
+        options |= {"maxcor": settings.history, "maxls": settings.max_line_search}
+        callback = {"callback": after} if events or self.max_seconds is not None else {}
+        self.n_iter_ = 0
+        found = minimize(objective, theta[trained].copy(), method="L-BFGS-B", jac=True, options=options, **callback)
         self.n_iter_ = _check_optimize_result("lbfgs", found, self.max_iter)
         self.loss_ = found.fun
         take(found.x)
