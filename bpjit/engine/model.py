@@ -310,6 +310,7 @@ def _regularize(network: Network, state: State) -> None:
 
 NAMES = list(epoch.JOB.names or ())
 STEP, DONE, ROWS, FIRST, CLIP = map(NAMES.index, ("step", "done", "X", "first", "clip_norm"))
+EPOCH, UPDATE = NAMES.index("epoch"), NAMES.index("update")
 PREDICT = (
     ("gather", gather), ("forward", forward), ("scatter", scatter_outputs), ("piece", epoch.piece),
 )  # fmt: skip
@@ -467,3 +468,40 @@ class Answer:
             return self.y.copy() if self._job[DONE] else None
         finally:
             self._lock.release()
+
+
+class Epochs:
+    """An epoch on one thread again and again, with everything made ready once: else that takes longer than a few steps
+    of a small network.
+
+    Arguments are those of `Model.train`; their arrays are read and written anew each time.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        state: State,
+        optimizer: Optimizer,
+        data: Data,
+        place: Place,
+        losses: np.ndarray,
+        plan: Plan,
+        factors: np.ndarray | None,
+        weights: np.ndarray,
+        penalties: np.ndarray,
+    ):
+        network = model._make_workspace(place.at_once, dropped=_dropped(state))
+        network = _grouped(network, state.groups)
+        _regularize(network, state)
+        wanted = _weighted(_train(optimizer, draw=False) + _regular(state, optimizer), data)
+        kernels, partials = model._kernels(wanted, place.at_once, plan, False), np.empty((0, 0), model.dtype)
+        sums = weights, penalties
+        job = _job(model.theta, losses, network, kernels, state, data, partials, place, plan, factors, sums)
+        self._arrays = losses, network, state, data, partials, factors, sums  # the job holds their addresses alone
+        self._model, self._job, self._address = model, job, _address(job)
+
+    def __call__(self, number: int, updates: int) -> None:
+        """Trains epoch `number`, which begins after so many updates."""
+        self._model.changes += 1
+        self._job[STEP], self._job[EPOCH], self._job[UPDATE] = 0, number, updates
+        epoch.steps(self._address, self._model.theta)

@@ -28,36 +28,36 @@ __all__ = ["CallbackSupportMixin", "Events", "with_callbacks"]
 class Events:
     """The ends of the epochs of one fit.
 
-    validation: (X, y) of the user's, or None. Functions f(estimator, record) come from the parameter `callbacks`; those
-    of scikit-learn's own kind from `set_callbacks`. False where nothing looks at the network between epochs.
+    given: the arguments of fit, as callbacks get them. validation: (X, y) of the user's, or None. Functions
+    f(estimator, record) come from the parameter `callbacks`; those of scikit-learn's own kind from `set_callbacks`.
+    False where nothing looks at the network between epochs.
     """
 
-    def __init__(self, estimator: "Perceptron", X: Any, y: np.ndarray, validation: tuple[Any, Any] | None) -> None:
-        given = estimator.callbacks
-        self.functions = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+    def __init__(self, estimator: "Perceptron", given: dict[str, Any], validation: tuple[Any, Any] | None) -> None:
+        wanted = estimator.callbacks
+        self.functions = [] if wanted is None else list(wanted) if isinstance(wanted, list | tuple) else [wanted]
         for function in self.functions:
             if not callable(function):
                 raise TypeError(f"callbacks must be functions f(estimator, record), not {function!r}")
-        self.estimator, self.X, self.y, self.validation = estimator, X, y, validation
+        self.estimator, self.given, self.validation = estimator, given, validation
         self.context = None
         if hasattr(estimator, "_skl_callbacks") or hasattr(estimator, "_parent_callback_ctx"):
             self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
             self._task(self.context.call_on_fit_task_begin)
             self._begin_epoch()
         self._targets: np.ndarray | None = None
+        self._score = "validation_accuracy" if is_classifier(estimator) else "validation_r2"
+        scored = estimator.early_stopping or validation is not None
+        self.columns = [
+            "epoch",
+            "loss",
+            *(["validation_loss"] if validation else []),
+            *([self._score] if scored else []),
+        ]
+        """What a record has."""
 
     def __bool__(self) -> bool:
         return bool(self.functions) or self.validation is not None or self.context is not None
-
-    @property
-    def columns(self) -> list[str]:
-        """What a record has."""
-        scored = self.estimator.early_stopping or self.validation is not None
-        return ["epoch", "loss", *(["validation_loss"] if self.validation else []), *([self._score] if scored else [])]
-
-    @property
-    def _score(self) -> str:
-        return "validation_accuracy" if is_classifier(self.estimator) else "validation_r2"
 
     def record(self, net: Network) -> dict[str, float]:
         """What is known of the epoch number n_iter_; takes the scores of the validation set."""
@@ -90,7 +90,7 @@ class Events:
         self._task(self._epoch.call_on_fit_task_begin)
 
     def _task(self, hook: Callable[..., Any]) -> bool:
-        return bool(hook(estimator=self.estimator, X=self.X, y=self.y, reconstruction_attributes=dict))
+        return bool(hook(estimator=self.estimator, **self.given, reconstruction_attributes=dict))
 
     def _validate(self, net: Network, X: Any, y: Any) -> float:
         """The loss of the validation set; it and the score go to the estimator's curves."""

@@ -6,10 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numba.core import config
 
 from .. import watching
 from ..engine import epoch
 from ..engine.epoch import Place
+from ..engine.model import Epochs
 from ..engine.optimizer import Optimizer
 from ..engine.plan import Pace
 from ..network import CALL_FLOPS, Network
@@ -18,6 +20,9 @@ from ..sources import Dense
 
 CALL_SECONDS = 0.1
 """Length of a compiled call: Ctrl-C waits for its end."""
+
+
+OF_A_FIT = "source", "state", "pace", "order", "factors", "losses", "penalties", "weights", "_epochs"
 
 
 class Descent:
@@ -60,36 +65,60 @@ class Descent:
         steps = source.steps_per_epoch(batch_size)
         self.counts = np.full(steps, float(batch_size))
         self.counts[-1] = len(source) - (steps - 1) * batch_size
+        self.losses, self.penalties, self.weights = np.zeros((3, steps))
         flops = 6 * batch_size * sum(n * m for n, m in pairwise(net.sizes))
         self.at_once = max(1, CALL_FLOPS // flops)
+        is_small = steps <= self.at_once and self.pace.plan.threads == 1 and source.whole and not config.DISABLE_JIT
+        self._epochs = self._ready(steps) if is_small else None
+
+    def _ready(self, steps: int) -> Epochs:
+        """A whole epoch as one compiled call, which only the order and the factors change."""
+        self.order = np.zeros(len(self.source), np.intp)
+        data, _ = self.source.take(self.order, self._place(0), steps)
+        self.factors = None if self.schedule is None else np.ones(steps)
+        return Epochs(
+            self.net._model, self.state, self.rule, data, self._place(0), self.losses, self.pace.plan, self.factors,
+            self.weights, self.penalties,
+        )  # fmt: skip
+
+    def _place(self, step: int) -> Place:
+        return Place(self.seed, self.epochs, step, self.updates, self.batch_size, self.batch_size)
 
     def epoch(self, order: np.ndarray, rate: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One pass over the samples; the loss of each mini-batch before its update, which includes the penalty, that
         penalty, and what its samples count. rate: the learning rate, or None for the rule's own."""
-        steps, source = len(self.counts), self.source
-        losses, penalties, weights = np.empty(steps), np.zeros(steps), np.empty(steps)
+        steps = len(self.counts)
         if rate is not None:
             self.state.groups.settings[:, self.rule.rate_setting] = rate
-        step = 0
+        if self._epochs is None:
+            self._train_in_parts(order)
+        else:
+            self.order[:] = order
+            if self.schedule is not None and self.factors is not None:
+                self.factors[:] = self.schedule.factors(self.updates, steps, steps, self.scheduled)
+            self._epochs(self.epochs, self.updates)
+            self.updates += steps
+        self.epochs += 1
+        return self.losses, self.penalties, self.weights
+
+    def _train_in_parts(self, order: np.ndarray) -> None:
+        steps, step = len(self.counts), 0
         while step < steps:
             plan, _ = self.pace.next()
-            place = Place(self.seed, self.epochs, step, self.updates, self.batch_size, self.batch_size)
-            data, count = source.take(order, place, min(self.at_once, steps - step))
+            data, count = self.source.take(order, self._place(step), min(self.at_once, steps - step))
             these = slice(step, step + count)
             factors = None
             if self.schedule is not None:
                 factors = self.schedule.factors(self.updates, count, steps, self.scheduled)
             started = time.perf_counter()
             self.net._model.train(
-                self.state, self.rule, data, place, losses[these], plan, draw=False, factors=factors,
-                weights=weights[these], penalties=penalties[these],
+                self.state, self.rule, data, self._place(step), self.losses[these], plan, draw=False, factors=factors,
+                weights=self.weights[these], penalties=self.penalties[these],
             )  # fmt: skip
             seconds = time.perf_counter() - started
             self.pace.took(plan.threads, count, seconds)
             self.at_once = max(1, min(steps, int(count * CALL_SECONDS / max(seconds, 1e-9))))
             step, self.updates = step + count, self.updates + count
-        self.epochs += 1
-        return losses, penalties, weights
 
     def observe(self, record: Mapping[str, float]) -> bool:
         """Tells the schedule how the epoch was; whether it ends the training."""
@@ -101,13 +130,11 @@ class Descent:
 
     def end(self) -> None:
         """Lets go of the samples."""
-        del self.source, self.state, self.pace
+        for name in OF_A_FIT:
+            self.__dict__.pop(name, None)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        net = state.pop("net", None)
-        for name in ("source", "state", "pace", "_moments"):
-            state.pop(name, None)
-        if self._pairs is None and net is not None:
-            state["_pairs"] = [net._model.layout.read(row) for row in self._moments]
+        state = {name: value for name, value in self.__dict__.items() if name not in (*OF_A_FIT, "net", "_moments")}
+        if self._pairs is None and "net" in self.__dict__:
+            state["_pairs"] = [self.net._model.layout.read(row) for row in self._moments]
         return state

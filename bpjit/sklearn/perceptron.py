@@ -33,6 +33,9 @@ SPARSE = ["csr", "csc"]
 NAMES = {"logistic": "sigmoid"}
 """What the engine calls an activation by another name than scikit-learn."""
 
+ENDED_BY_CALLBACK = 99
+"""SciPy's status of a minimisation that a callback has ended."""
+
 
 class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
     """A multi-layer perceptron of scikit-learn's, trained and asked on the engine.
@@ -66,6 +69,7 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        given = {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
         X = X if self.dtype is None else X.astype(self.dtype, copy=False)
         if sample_weight is not None:
@@ -82,7 +86,7 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             self.validation_loss_curve_ = self.validation_loss_curve_ or []
             if first_pass:
                 self.validation_scores_ = []
-        events = Events(self, X, y, validation)
+        events = Events(self, given, validation)
         train = self._fit_stochastic if self._is_stochastic else self._fit_lbfgs
         train(X, y, sample_weight, incremental, events)
         events.end()
@@ -269,14 +273,12 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         what = "Validation score" if self.early_stopping else "Training loss"
         return f"{what} did not improve more than tol={self.tol:f} for {int(self.n_iter_no_change)} consecutive epochs."
 
-    def _warn_not_converged(self) -> None:
+    def _warn_not_converged(self, solver: str = "Stochastic Optimizer") -> None:
         if self.n_iter_ == self.max_iter:
             what = f"Maximum iterations ({self.max_iter}) reached"
         else:
             what = f"max_seconds={self.max_seconds} are over"
-        warnings.warn(
-            f"Stochastic Optimizer: {what} and the optimization hasn't converged yet.", ConvergenceWarning, stacklevel=2
-        )
+        warnings.warn(f"{solver}: {what} and the optimization hasn't converged yet.", ConvergenceWarning, stacklevel=2)
 
     # ------------------------------------------------------------------------------------------------ L-BFGS
 
@@ -307,7 +309,10 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             if events:
                 take(intermediate_result.x)
                 self._read(net)
-            if events.epoch_ends(events.record(net)) or time.perf_counter() >= deadline:
+            if events.epoch_ends(events.record(net)):
+                raise StopIteration
+            if time.perf_counter() >= deadline:
+                self._warn_not_converged("lbfgs")
                 raise StopIteration
 
         options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": settings.tolerance}
@@ -315,7 +320,8 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         callback = {"callback": after} if events or self.max_seconds is not None else {}
         self.n_iter_ = 0
         found = minimize(objective, theta[trained].copy(), method="L-BFGS-B", jac=True, options=options, **callback)
-        self.n_iter_ = _check_optimize_result("lbfgs", found, self.max_iter)
+        stopped = found.status == ENDED_BY_CALLBACK
+        self.n_iter_ = found.nit if stopped else _check_optimize_result("lbfgs", found, self.max_iter)
         self.loss_ = found.fun
         take(found.x)
         self._read(net)
