@@ -3,8 +3,18 @@
 import inspect
 from unittest import SkipTest
 
+import numpy as np
+import polars
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris
+from sklearn.ensemble import VotingClassifier
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network.tests import test_mlp
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bpjit.sklearn import MLPClassifier, MLPRegressor
@@ -53,3 +63,47 @@ def tests_of_scikit_learn() -> dict[str, object]:
 
 
 globals().update(tests_of_scikit_learn())
+
+X, y = load_iris(return_X_y=True, as_frame=True)
+names = np.array(["setosa", "versicolor", "virginica"])[y]
+
+
+def small(**settings):
+    return MLPClassifier((8,), solver="lbfgs", random_state=0, **settings)
+
+
+def test_a_search_in_two_processes_finds_the_same():
+    found = [
+        GridSearchCV(small(), {"alpha": [1e-4, 1.0], "activation": ["tanh", "silu"]}, cv=3, n_jobs=jobs).fit(X, names)
+        for jobs in (1, 2)
+    ]
+    assert found[0].best_params_ == found[1].best_params_
+    np.testing.assert_array_equal(*(one.cv_results_["mean_test_score"] for one in found))
+    assert found[0].best_score_ > 0.9
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        make_pipeline(ColumnTransformer([("scaled", StandardScaler(), [0, 1, 2, 3])]).set_output(transform="pandas"), small()),
+        VotingClassifier([("one", small()), ("other", small(activation="tanh"))], voting="soft"),
+        CalibratedClassifierCV(small(), cv=3),
+    ],
+    ids=["ColumnTransformer", "VotingClassifier", "CalibratedClassifierCV"],
+)  # fmt: skip
+def test_it_is_a_part_of(estimator):
+    assert estimator.fit(X, names).score(X, names) > 0.9
+
+
+def test_partial_dependence_and_permutation_importance():
+    net = small().fit(X, names)
+    assert partial_dependence(net, X, ["petal width (cm)"], kind="average")["average"].shape[0] == 3
+    importance = permutation_importance(net, X, names, random_state=0, n_repeats=3).importances_mean
+    assert importance.argmax() >= 2  # the petals tell the species apart
+
+
+def test_polars_and_the_diagram():
+    frame = polars.DataFrame({name: X[name] for name in X})
+    net = small().fit(frame, names)
+    assert (net.predict(frame) == small().fit(X, names).predict(X)).all()
+    assert "MLPClassifier" in net._repr_html_()

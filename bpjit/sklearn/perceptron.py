@@ -334,6 +334,13 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             X = validate_data(self, X, accept_sparse=SPARSE, reset=False)
         return self._network().predict(X)
 
+    def _score_with_function(self, X: Any, y: Any, sample_weight: Any, score_function: Any) -> float:
+        """As in scikit-learn, whose method refused labels that are strings until 1.8."""
+        y_pred = self._predict(X, check_input=False)
+        if y_pred.dtype.kind == "f" and not np.isfinite(y_pred).all():
+            return math.nan
+        return float(score_function(y, y_pred, sample_weight=sample_weight))
+
     # --------------------------------------------------------------------------------------------- the network
 
     def _network(self, dtype: Any = None) -> Network:
