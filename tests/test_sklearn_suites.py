@@ -82,10 +82,13 @@ def test_a_search_in_two_processes_finds_the_same():
     assert found[0].best_score_ > 0.9
 
 
+SCALED = ColumnTransformer([("scaled", StandardScaler(), [0, 1, 2, 3])]).set_output(transform="pandas")
+
+
 @pytest.mark.parametrize(
     "estimator",
     [
-        make_pipeline(ColumnTransformer([("scaled", StandardScaler(), [0, 1, 2, 3])]).set_output(transform="pandas"), small()),
+        make_pipeline(SCALED, small()),
         VotingClassifier([("one", small()), ("other", small(activation="tanh"))], voting="soft"),
         CalibratedClassifierCV(small(), cv=3),
     ],

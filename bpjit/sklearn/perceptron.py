@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import xlogy
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
@@ -334,12 +335,13 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             X = validate_data(self, X, accept_sparse=SPARSE, reset=False)
         return self._network().predict(X)
 
-    def _score_with_function(self, X: Any, y: Any, sample_weight: Any, score_function: Any) -> float:
-        """As in scikit-learn, whose method refused labels that are strings until 1.8."""
+    def _score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """As in scikit-learn, where early stopping refused labels that are strings until 1.8."""
         y_pred = self._predict(X, check_input=False)
         if y_pred.dtype.kind == "f" and not np.isfinite(y_pred).all():
             return math.nan
-        return float(score_function(y, y_pred, sample_weight=sample_weight))
+        score = accuracy_score if is_classifier(self) else r2_score
+        return float(score(y, y_pred, sample_weight=sample_weight))
 
     # --------------------------------------------------------------------------------------------- the network
 
