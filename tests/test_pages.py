@@ -22,6 +22,7 @@ BLOCK = re.compile(r"(?<!-->\n)^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL
         ("docs/data.md", 5, "3 epochs of mini-batches\n"),
         ("docs/tables.md", 3, "200 rows of prediction, probability_flat, probability_house\n"),
         ("docs/regularization.md", 3, " max_norm={1: 3.0, 3: 2.0}, clip_norm=1.0)\n"),
+        ("docs/sklearn.md", 2, " epochs; True\n"),
         ("docs/own.md", 9, "Gradients of Network(64-32-10, swish, softmax, cross_entropy, float32)\n"),
     ],
 )

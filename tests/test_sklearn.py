@@ -1,6 +1,8 @@
 """bpjit.sklearn against scikit-learn's own estimators, and what theirs do not have."""
 
 import copy
+import doctest
+import importlib
 import inspect
 import pickle
 import warnings
@@ -325,6 +327,22 @@ def test_losses_of_ours():
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         classifier(**settings).fit(X, labels)
+
+
+@pytest.mark.parametrize("name", ["", ".estimators", ".optimizers"])
+def test_examples(name):
+    result = doctest.testmod(importlib.import_module(f"bpjit.sklearn{name}"))
+    assert result.attempted and not result.failed
+
+
+def test_a_fit_that_is_cut_into_calls(monkeypatch):
+    """As where an epoch takes long."""
+    monkeypatch.setattr("bpjit.sklearn.descent.CALL_FLOPS", 1)
+    monkeypatch.setattr("bpjit.sklearn.descent.CALL_SECONDS", 1e-9)
+    settings = {"solver": bpjit.Adam(), "schedule": schedules.Cosine(epochs=8), "dropout": 0.2}
+    cut = fitted(classifier(**settings), X, labels, sample_weight=weights)
+    monkeypatch.undo()
+    assert cut.loss_curve_ == fitted(classifier(**settings), X, labels, sample_weight=weights).loss_curve_
 
 
 # ------------------------------------------------------------------------------- within scikit-learn

@@ -111,7 +111,7 @@ def _targets(estimator: "Perceptron", y: Any) -> np.ndarray:
     """y as the solvers have it. Raises ValueError for classes that training does not know."""
     if not is_classifier(estimator):
         return y.reshape(len(y), -1)
-    if y.ndim == 1:
+    if y.ndim == 1:  # labels, not a matrix of 0 and 1
         unknown = np.setdiff1d(y, estimator.classes_)
         if len(unknown):
             raise ValueError(f"y_val has classes that y does not have: {unknown}")

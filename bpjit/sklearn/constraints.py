@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, StrOptions
+import numpy as np
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..engine.activations import ACTIVATIONS
 from ..engine.entry import find
@@ -51,7 +52,7 @@ CONSTRAINTS: dict[str, Any] = {
     "schedule": [Schedule, callable, None],
     "callbacks": [callable, list, tuple, None],
     "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
-    "dtype": [StrOptions({"float32", "float64"}), type, None],
+    "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
     "threads": [Interval(Integral, 1, None, closed="left"), None],
 }
 """Of the parameters that are ours, or that take more than scikit-learn's."""

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
@@ -84,8 +84,8 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             self._descent = None
             self.validation_loss_curve_ = None
         if validation is not None:
-            self.validation_loss_curve_ = self.validation_loss_curve_ or []
-            if first_pass:
+            self.validation_loss_curve_ = getattr(self, "validation_loss_curve_", None) or []
+            if first_pass or getattr(self, "validation_scores_", None) is None:
                 self.validation_scores_ = []
         events = Events(self, given, validation)
         train = self._fit_stochastic if self._is_stochastic else self._fit_lbfgs
@@ -104,7 +104,7 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             self, X, y, accept_sparse=SPARSE, multi_output=True, reset=False,
             y_numeric=not is_classifier(self), dtype=(np.float64, np.float32),
         )  # fmt: skip
-        return X, y
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _initialize(self, y: np.ndarray, layer_units: list[int], dtype: Any) -> None:
         super()._initialize(y, layer_units, dtype)
@@ -155,8 +155,8 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
                 self._update_no_improvement_count(self.early_stopping, *watched)
                 rates.iteration_ends(self.t_)
                 record = events.record(net)
-                ended = descent.observe(record) or events.epoch_ends(record)
-                if self._is_stopped(rates) or incremental or ended:
+                ended = descent.observe(record), events.epoch_ends(record)
+                if self._is_stopped(rates) or incremental or any(ended):
                     break
                 if self.n_iter_ == self.max_iter or time.perf_counter() >= deadline:
                     self._warn_not_converged()
@@ -265,10 +265,8 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
                 "class_weight 'balanced' is not supported for partial_fit: give {label: weight}, for example of "
                 "sklearn.utils.compute_class_weight"
             )
-        labels = self._label_binarizer.inverse_transform(y.astype(float))
-        return np.asarray(compute_sample_weight(self.class_weight, labels)) * (
-            1.0 if sample_weight is None else sample_weight
-        )
+        of_class = compute_sample_weight(self.class_weight, self._label_binarizer.inverse_transform(y.astype(float)))
+        return np.asarray(of_class if sample_weight is None else of_class * sample_weight)
 
     def _no_improvement_message(self) -> str:
         what = "Validation score" if self.early_stopping else "Training loss"
@@ -397,7 +395,7 @@ class Cost:
         if not is_classifier(estimator):
             if estimator.loss == "poisson":  # its deviance, which is 0 at best
                 self.offset = (xlogy(y, y) - y).sum(axis=1)
-            else:  # the mean over the outputs, whose gradient is nevertheless that of the sum
+            elif estimator.loss != "cosine":  # the mean over the outputs, though its gradient is that of the sum
                 self.share = 1.0 / y.shape[1]
 
     def source(self, net: Network, X: Any) -> Dense:
