@@ -49,7 +49,7 @@ class MLPClassifier(Perceptron, neural_network.MLPClassifier):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Perceptron._parameter_constraints,
         "loss": [Entries(CLASSIFIER_LOSSES)],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
 
     def __init__(
