@@ -78,7 +78,7 @@ class Network:
         self.sizes = validation.layer_sizes(sizes, self.dtype.itemsize)
         cost = find(LOSSES, loss, "loss")
         last = find(ACTIVATIONS, cost.output if output is None else output, "output")
-        entries = *_hidden_activations(activation, len(self.sizes) - 2), last
+        entries = *hidden_activations(activation, len(self.sizes) - 2), last
         self.loss_name, self.output = cost.text, last.text
         self.activation_names = tuple(entry.text for entry in entries[:-1])
         self.bias = validation.switch(bias, "bias")
@@ -492,7 +492,8 @@ def _weight(weights: np.ndarray | None, samples: int) -> float:
     return float(samples if weights is None else weights.sum())
 
 
-def _hidden_activations(activation: str | Sequence[str], hidden: int) -> tuple[Activation, ...]:
+def hidden_activations(activation: str | Sequence[str], hidden: int) -> tuple[Activation, ...]:
+    """The entries of as many hidden layers. Raises ValueError for others than these, TypeError for no names."""
     known = {name: entry for name, entry in ACTIVATIONS.items() if not entry.output_only}
     if isinstance(activation, str):
         return (find(known, activation, "activation"),) * hidden

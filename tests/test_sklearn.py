@@ -321,15 +321,21 @@ def test_losses_of_ours():
         ({"dropout": 1.0}, "The 'dropout' parameter"),
         ({"solver": bpjit.RProp()}, "RProp needs all samples in every mini-batch, but batch_size is 32"),
         ({"solver": "lbfgs", "dropout": 0.5}, "dropout and schedule go with solvers that take mini-batches"),
+        ({"callbacks": [1]}, "callbacks must be functions"),
+        ({"schedule": "cosine"}, "The 'schedule' parameter"),
+        ({"dropout": {3: 0.5}}, "dropout names layer 3"),
         ({"hidden_layer_sizes": (3, 0)}, r"hidden_layer_sizes must be > 0, got \[3, 0\]"),
     ],
 )
 def test_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        classifier(**settings).fit(X, labels)
+    net = classifier(**settings)
+    with pytest.raises((ValueError, TypeError), match=message):
+        net.fit(X, labels)
+    if "RProp" not in message:
+        assert not hasattr(net, "coefs_")
 
 
-@pytest.mark.parametrize("name", ["", ".estimators", ".optimizers"])
+@pytest.mark.parametrize("name", ["", ".estimators", ".optimizers", ".callbacks"])
 def test_examples(name):
     result = doctest.testmod(importlib.import_module(f"bpjit.sklearn{name}"))
     assert result.attempted and not result.failed

@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["CallbackSupportMixin", "Events", "with_callbacks"]
 
 
+def functions(given: Any) -> list[Callable[..., Any]]:
+    """The parameter `callbacks` as a list. Raises TypeError for what is no function.
+
+    >>> functions(print)
+    [<built-in function print>]
+    """
+    listed = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+    for function in listed:
+        if not callable(function):
+            raise TypeError(f"callbacks must be functions f(estimator, record), not {function!r}")
+    return listed
+
+
 class Events:
     """The ends of the epochs of one fit.
 
@@ -34,11 +47,7 @@ class Events:
     """
 
     def __init__(self, estimator: "Perceptron", given: dict[str, Any], validation: tuple[Any, Any] | None) -> None:
-        wanted = estimator.callbacks
-        self.functions = [] if wanted is None else list(wanted) if isinstance(wanted, list | tuple) else [wanted]
-        for function in self.functions:
-            if not callable(function):
-                raise TypeError(f"callbacks must be functions f(estimator, record), not {function!r}")
+        self.functions = functions(estimator.callbacks)
         self.estimator, self.given, self.validation = estimator, given, validation
         self.context = None
         if hasattr(estimator, "_skl_callbacks") or hasattr(estimator, "_parent_callback_ctx"):

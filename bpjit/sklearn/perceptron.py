@@ -22,11 +22,11 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .. import lbfgs, schedules
 from ..engine.optimizers import LBFGS, Optimizer
-from ..network import Network
+from ..network import Network, hidden_activations
 from ..regularization import Regularization
 from ..sources import Dense
 from . import optimizers
-from .callbacks import CallbackSupportMixin, Events, with_callbacks
+from .callbacks import CallbackSupportMixin, Events, functions, with_callbacks
 from .constraints import CONSTRAINTS
 from .descent import Descent
 
@@ -69,6 +69,7 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        self._check_settings(len(sizes), incremental)
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
@@ -97,6 +98,25 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
                 " contain large values and need to be preprocessed."
             )
         return self
+
+    def _check_settings(self, hidden: int, incremental: bool) -> None:
+        """Raises ValueError or TypeError for settings that the constraints of single parameters let pass."""
+        hidden_activations(self._activations(hidden), hidden)
+        Regularization(dropout=self.dropout).checked(hidden + 1)
+        schedules.schedule(self.schedule)
+        functions(self.callbacks)
+        if not self._is_stochastic and (self.dropout or self.schedule is not None):
+            raise ValueError("dropout and schedule go with solvers that take mini-batches, not with L-BFGS")
+        if incremental and isinstance(getattr(self, "class_weight", None), str):
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit: give {label: weight}, for example of "
+                "sklearn.utils.compute_class_weight"
+            )
+
+    def _activations(self, hidden: int) -> list[str]:
+        """What the engine calls the activations of the hidden layers."""
+        names = [self.activation] * hidden if isinstance(self.activation, str) else list(self.activation)
+        return [NAMES.get(name, name) for name in names]
 
     def _validation_set(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """X and y of the user's validation set, y as that of the training set is then."""
@@ -134,7 +154,7 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             X, y, sample_weight, watched = self._split(X, y, sample_weight, events)
         batch_size = self._batch_size(X.shape[0])
         net = self._network()
-        cost = Cost(self, y, self._with_class_weight(y, sample_weight, incremental))
+        cost = Cost(self, y, self._with_class_weight(y, sample_weight))
         source = cost.source(net, X)
         rates = self._rates(incremental)
         descent: Descent | None = getattr(self, "_descent", None)
@@ -254,17 +274,10 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         schedule = None if self.schedule is None else schedules.schedule(self.schedule)
         return Descent(net, rule, given._replace(alpha=float(self.alpha)), schedule, seed)
 
-    def _with_class_weight(
-        self, y: np.ndarray, sample_weight: np.ndarray | None, incremental: bool = False
-    ) -> np.ndarray | None:
+    def _with_class_weight(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
         """sample_weight times the weight of each sample's class."""
         if getattr(self, "class_weight", None) is None:
             return sample_weight
-        if incremental and isinstance(self.class_weight, str):
-            raise ValueError(
-                "class_weight 'balanced' is not supported for partial_fit: give {label: weight}, for example of "
-                "sklearn.utils.compute_class_weight"
-            )
         of_class = compute_sample_weight(self.class_weight, self._label_binarizer.inverse_transform(y.astype(float)))
         return np.asarray(of_class if sample_weight is None else of_class * sample_weight)
 
@@ -285,8 +298,6 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, incremental: bool, events: Events
     ) -> None:
         """Iterations on all samples, in float64 as SciPy has them."""
-        if self.dropout or self.schedule is not None:
-            raise ValueError("dropout and schedule go with solvers that take mini-batches, not with L-BFGS")
         net = self._network(np.float64)
         cost = Cost(self, y, self._with_class_weight(y, sample_weight))
         source, theta, deadline = cost.source(net, X), net._model.theta, self._deadline
@@ -349,14 +360,11 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         """The network with the parameters that coefs_ and intercepts_ hold at present."""
         coefs = [np.asarray(c) for c in self.coefs_]
         dtype = dtype or (np.float32 if all(c.dtype == np.float32 for c in coefs) else np.float64)
-        hidden, cost = self.activation, self._engine_loss()
-        if isinstance(hidden, str):
-            hidden = [hidden] * (len(coefs) - 1)
         settings = {
             "sizes": [len(coefs[0]), *(c.shape[1] for c in coefs)],
-            "activation": [NAMES.get(name, name) for name in hidden],
+            "activation": self._activations(len(coefs) - 1),
             "output": NAMES.get(self.out_activation_, self.out_activation_),
-            "loss": cost,
+            "loss": self._engine_loss(),
             "dtype": np.dtype(dtype).name,
         }
         if getattr(self, "_made", None) != settings:
@@ -423,5 +431,5 @@ class Cost:
         if self.offset is not None:
             offsets = self.offset if self.weights is None else self.offset * self.weights
             starts = np.append(0, np.cumsum(counts[:-1])).astype(np.intp)
-            means += np.add.reduceat(offsets[order], starts) / weights
+            means += np.add.reduceat(offsets[order], starts) / np.where(weights > 0, weights, 1.0)
         return float(means @ counts) / len(order)
