@@ -30,7 +30,10 @@ FLOORS = [
         f"bpjit.engine.{name}"
         for name in ("tile", "tile_plain", "layout", "elementwise", "functions", "entry", "optimizer")
     },
-    {f"bpjit.engine.{name}" for name in ("activations", "losses", "optimizers", "adam", "adaptive", "groups")},
+    {
+        f"bpjit.engine.{name}"
+        for name in ("activations", "losses", "optimizers", "scikit_learn", "adam", "adaptive", "groups")
+    },
     {f"bpjit.engine.{name}" for name in ("batch", "noise", "forward", "backward", "gradient")},
     {f"bpjit.engine.{name}" for name in ("epoch", "penalties", "model", "order", "plan", "custom", "trace")},
     {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"}
@@ -49,7 +52,7 @@ FLOORS = [
     }
     | {f"bpjit.tables.{name}" for name in ("targets", "split", "files", "preparation", "prepared", "model", "output")}
     | {"bpjit.tables"},
-    {f"bpjit.sklearn.{name}" for name in ("constraints", "optimizers", "descent")},
+    {f"bpjit.sklearn.{name}" for name in ("constraints", "descent")},
     {"bpjit.sklearn.perceptron", "bpjit.sklearn.callbacks"},
     {"bpjit.sklearn.estimators"},
     {"bpjit.sklearn"},

@@ -335,9 +335,9 @@ def test_bad_settings(settings, message):
         assert not hasattr(net, "coefs_")
 
 
-@pytest.mark.parametrize("name", ["", ".estimators", ".optimizers", ".callbacks"])
+@pytest.mark.parametrize("name", ["sklearn", "sklearn.estimators", "sklearn.callbacks", "engine.scikit_learn"])
 def test_examples(name):
-    result = doctest.testmod(importlib.import_module(f"bpjit.sklearn{name}"))
+    result = doctest.testmod(importlib.import_module(f"bpjit.{name}"))
     assert result.attempted and not result.failed
 
 

@@ -21,11 +21,11 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .. import lbfgs, schedules
+from ..engine import scikit_learn
 from ..engine.optimizers import LBFGS, Optimizer
 from ..network import Network, hidden_activations
 from ..regularization import Regularization
 from ..sources import Dense
-from . import optimizers
 from .callbacks import CallbackSupportMixin, Events, functions, with_callbacks
 from .constraints import CONSTRAINTS
 from .descent import Descent
@@ -264,9 +264,9 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         rule = self.solver
         if self.solver == "sgd":
             nesterov = bool(self.nesterovs_momentum and self.momentum > 0)
-            rule = optimizers.SGD(self.learning_rate_init, momentum=self.momentum, nesterov=nesterov)
+            rule = scikit_learn.SGD(self.learning_rate_init, momentum=self.momentum, nesterov=nesterov)
         elif self.solver == "adam":
-            rule = optimizers.Adam(self.learning_rate_init, (self.beta_1, self.beta_2), self.epsilon)
+            rule = scikit_learn.Adam(self.learning_rate_init, (self.beta_1, self.beta_2), self.epsilon)
         layers = len(net.sizes) - 1
         given = Regularization(dropout=self.dropout).checked(layers).for_engine(layers)
         # Only where something is random is a seed drawn: else all draws are scikit-learn's.

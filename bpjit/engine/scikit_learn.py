@@ -4,15 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..engine import optimizers
-from ..engine.jit import Kernel
-from ..engine.optimizer import TINY, Update, begin, real
+from . import optimizers
+from .jit import Kernel
+from .optimizer import TINY, Update, begin, real
 
 __all__ = ["SGD", "Adam"]
 
 
 @begin
-def sgd_begin(settings, step, coefficients):  # type: ignore[no-untyped-def]
+def sgd_begin(settings, step, coefficients):
     """v <- momentum v + eta g; theta <- theta - v, or Nesterov's theta - (momentum v + eta g): eta inside v."""
     learning_rate, momentum, nesterov = settings[0], settings[1], settings[2]
     coefficients[0] = 1.0
@@ -48,7 +48,7 @@ class SGD(optimizers.SGD):
 
 
 @begin
-def adam_begin(settings, step, coefficients):  # type: ignore[no-untyped-def]
+def adam_begin(settings, step, coefficients):
     """Adam with epsilon added to sqrt(v) itself, before the correction that is taken into the rate."""
     learning_rate, beta_1, beta_2, eps = settings[0], settings[1], settings[2], settings[3]
     coefficients[0] = learning_rate * math.sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step)
