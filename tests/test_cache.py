@@ -276,7 +276,6 @@ def test_size_and_clearing(folder):
     assert cache.clear_cache() == (3, sum(sizes) + 7)
     assert not killed.exists() and at_work.exists() and all(path.exists() for path in foreign)
     assert cache.clear_cache() == (0, 0)
-    assert (jit.cache_size, jit.clear_cache) == (cache.cache_size, cache.clear_cache)
 
 
 def test_clearing_where_files_cannot_be_removed(folder, monkeypatch):
@@ -332,11 +331,11 @@ def test_homes(tmp_path, monkeypatch):
 
 CLEARING = """
 import os, sys, time
-from bpjit.engine import activations, jit
+from bpjit.engine import activations, cache, jit
 if sys.argv[1] == "clear":
     deadline = time.time() + 60
     while not os.path.exists(sys.argv[2]) and time.time() < deadline:
-        jit.clear_cache()
+        cache.clear_cache()
 else:
     for name in ("relu", "tanh", "sigmoid"):
         activations.ACTIVATIONS[name].sigma.address("float64")

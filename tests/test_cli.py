@@ -318,3 +318,13 @@ def test_completion_knows_commands_options_and_names():
 
     assert offered("tr") == ["train"]
     assert offered("train", "--optimizer", "ada") == ["adagrad", "adadelta", "adam", "adamW", "adamax"]
+
+
+def test_kernels_that_cannot_be_removed_are_said_in_one_line(run, monkeypatch):
+    def protected():
+        raise PermissionError(errno.EACCES, "Permission denied", "a.kernel")
+
+    monkeypatch.setattr("bpjit.engine.cache.clear_cache", protected)
+    code, output, errors = run("cache", "--clear")
+    assert (code, output) == (1, "")
+    assert errors == "bpjit: a.kernel could not be removed: Permission denied; all that could are gone\n"

@@ -204,7 +204,7 @@ def test_the_flags_keep_nan_and_infinity():
 
 
 def test_where_kernels_are_kept(tmp_path):
-    program = "from bpjit.engine import jit; print(jit.cache_folder())"
+    program = "from bpjit.engine import cache; print(cache.cache_folder())"
     assert python(program, BPJIT_CACHE_DIR=str(tmp_path / "chosen")) == [str(tmp_path / "chosen")]
     assert not (tmp_path / "chosen").exists()  # until something is compiled
     (found,) = python(program, BPJIT_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path / "own"), HOME=str(tmp_path))

@@ -1,4 +1,4 @@
-"""The command line: train, predict, evaluate, explain what is there, bench. `main` is its entry.
+"""The command line: train, predict, evaluate, info, bench, warmup, cache. `main` is its entry.
 
 Each command is a module, whose options are the fields of a dataclass (`options.py` makes them typer's).
 """

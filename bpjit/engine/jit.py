@@ -29,7 +29,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from .. import interrupts
-from .cache import CacheFile, Compiled, cache_folder, cache_size, clear_cache  # noqa: F401 (the cache's public names)
+from .cache import CacheFile, Compiled
 
 # Never nnan or ninf: they would delete the tests that detect divergence.
 # error_model="numpy": a test for division by zero in a loop blocks its vectorisation (Adam: 14 times slower).
