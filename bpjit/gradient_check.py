@@ -153,11 +153,14 @@ def check_gradients(net: Network, X: Any, t: Any, per_layer: int = 100, seed: in
     """
     if not isinstance(net, Network):
         raise TypeError(f"net must be a bpjit.Network, not {type(net).__name__}")
+    return compared(net, X, t, net.gradients(X, t), per_layer, seed)
+
+
+def compared(net: Network, X: Any, t: Any, found: Parameters, per_layer: int, seed: int | None) -> GradientReport:
+    """`check_gradients` of gradients that were found in another way."""
     per_layer = validation.integer(per_layer, "per_layer", low=1)
     rng = np.random.default_rng(validation.seed(seed))
-    data = net._data(X, t)
-    twin = _Twin(net, data)
-    found = net.gradients(X, t)
+    twin = _Twin(net, net._data(X, t))
     roundings = twin.roundings(rng) if net.dtype == np.float32 else None
     rows: list[Row] = []
     layers = []

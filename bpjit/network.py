@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .diagnosis import Diagnosis
     from .engine.optimizers import Optimizer
+    from .explain import Trace
     from .history import History
     from .summary import Summary
 
@@ -300,6 +301,27 @@ class Network:
         from . import inspection
 
         return inspection.sample_gradients(self, X, t)
+
+    def trace(self, x: Any, t: Any, optimizer: "Optimizer | None" = None) -> "Trace":
+        """One step of back-propagation with every number of it: z, a, C, delta, gradient and update, in float64, each
+        with the statement of `bpjit.derivation` that computes it. `print` it, or ask for a `term`.
+
+        x: one sample (n_0,) or a mini-batch (S, n_0); t: its target, or the targets, as the loss takes them. optimizer:
+        of the step, whose moments begin at zero; None for SGD(), E10 itself. The network stays as it is, and the trace
+        as it was made.
+
+        Raises ValueError or TypeError for data that do not fit, ValueError too for more samples than plain Python can
+        follow, or an optimiser whose step is not of single parameters (LBFGS).
+
+        >>> net = Network([2, 1], loss="squared_error")
+        >>> net.set_parameters([([[2.0, 1.0]], [0.5])])
+        >>> trace = net.trace([1.0, 3.0], [4.0])
+        >>> trace.C, trace.delta[1].tolist(), trace.dW[1].tolist()
+        (1.125, [[1.5]], [[1.5, 4.5]])
+        """
+        from .explain import of_network
+
+        return of_network(self, x, t, optimizer)
 
     def diagnose(self, X: Any, t: Any = None) -> "Diagnosis":
         """How z, a and with targets t delta and the gradient spread, layer by layer, over the rows of X, and what is

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from .regularization import Regularization
 from .run import Path, Position, Run
 from .schedules import Constant, Schedule
 from .sweep import Sweep
+
+if TYPE_CHECKING:
+    from .explain import Trace
 
 __all__ = ["DivergenceError", "Trainer"]
 
@@ -339,6 +342,22 @@ class Trainer:
         self.net._model.theta[:] = position.best
         self.net._model.changes += 1
         return int(position.stopping["best_epoch"])
+
+    def trace(self, x: Any, t: Any) -> "Trace":
+        """The step that the trainer would make next from these samples, as `Network.trace` has it: with its optimiser,
+        moments, number of the step, schedule, and settings of single layers. Its `notes` say what the trainer does that
+        is not in the trace, such as dropout. Nothing changes.
+
+        Raises what `Network.trace` raises.
+
+        >>> trainer = Trainer(Network([2, 8, 2], seed=0), optimizers.Adam(), seed=0)
+        >>> history = trainer.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=2)
+        >>> trainer.trace([0, 1], 1).update.step
+        3
+        """
+        from .explain import of_trainer
+
+        return of_trainer(self, x, t)
 
     def find_learning_rate(
         self, X: Any, t: Any = None, low: float = 1e-6, high: float = 1.0, steps: int = 100, **options: Any

@@ -70,6 +70,7 @@ def elementwise(name: str, sigma, sigma_prime, setting: Setting | None = None, *
     With a setting, whose value c has the type of z, they are sigma(z, c) and sigma_prime(z, a, c). Their sums are
     computed in the order that is written.
     """
+    properties = {"functions": (sigma, sigma_prime)} | properties
     sigma_of, sigma_prime_of = inline(sigma), inline(sigma_prime)
     if setting is None:
         sigma_of, sigma_prime_of = _without_setting(sigma_of, sigma_prime_of)

@@ -75,15 +75,17 @@ def activation(name: str, sigma: Callable, sigma_prime: Callable, of_a: bool, in
     def slope_of_z(z, a):
         return number(prime_of(z))
 
-    return activations.elementwise(name, forward, slope if of_a else slope_of_z, initializer=initializer)
+    made_of = {"initializer": initializer, "functions": (sigma, sigma_prime)}
+    return activations.elementwise(name, forward, slope if of_a else slope_of_z, **made_of)
 
 
 def loss_of_outputs(name: str, output: str, cost: Callable, cost_prime: Callable, **properties):
     """A loss that is a sum of cost(y, t) over the outputs."""
     cost_of, prime_of = compilable(cost), compilable(cost_prime)
     return losses.termwise(
-        name, output, lambda y, t: number(cost_of(y, t)), lambda y, t: number(prime_of(y, t)), **properties
-    )
+        name, output, lambda y, t: number(cost_of(y, t)), lambda y, t: number(prime_of(y, t)),
+        functions=(cost, cost_prime), **properties,
+    )  # fmt: skip
 
 
 def loss_of_samples(name: str, output: str, cost: Callable, cost_prime: Callable, **properties):
@@ -136,7 +138,7 @@ def update_kernel(name: str, update: Callable, moments: int, count: int) -> Upda
         return number(w), flushed(m), flushed(v), flushed(u)
 
     rule = (without_moments, with_one, with_two, with_three)[moments]
-    return Update(rule, moments, f"optimizers.{name}")
+    return Update(rule, moments, f"optimizers.{name}", made_of=update)
 
 
 def begin_kernel(name: str, begin: Callable | None, has_step: bool, count: int) -> jit.Kernel:
@@ -166,7 +168,7 @@ QUESTION = np.dtype(
         (name, np.intp)
         for name in ("kernel", "kind", "x", "y", "out", "costs", "settings", "moments", "count", "units", "blocks")
     ]
-    + [("step", np.float64)],
+    + [("step", np.float64), ("setting", np.float64)],
     align=True,
 )
 SIGMA, SLOPE, COST, BEGIN, UPDATE = range(5)
@@ -191,18 +193,19 @@ def ask(address, like):
     else:
         for s in range(blocks):
             if question.kind == SIGMA:
-                call(question.kernel, x[s], out[s], 0.0)
+                call(question.kernel, x[s], out[s], question.setting)
             elif question.kind == SLOPE:
-                call(question.kernel, x[s], y[s], out[s], 0.0)
+                call(question.kernel, x[s], y[s], out[s], question.setting)
             else:
-                call(question.kernel, x[s], y[s], costs[s], 0.0)
+                call(question.kernel, x[s], y[s], costs[s], question.setting)
     return 1
 
 
-def _ask(kernel: jit.Kernel, dtype: np.dtype, kind: int, x: np.ndarray, step: float = 0.0, **arrays: np.ndarray):
+def _ask(kernel: jit.Kernel, dtype: np.dtype, kind: int, x: np.ndarray, step: float = 0.0, setting: float = 0.0, **arrays: Any):
     """x: (blocks, units, PANEL_MAX); arrays: of the question, by name."""
     question = np.zeros(1, QUESTION)
     question["kernel"], question["kind"], question["step"] = kernel.address(dtype), kind, step
+    question["setting"] = setting
     question["blocks"], question["units"] = x.shape[:2]
     for name, array in {"x": x, "y": x, "out": x, **arrays}.items():
         question[name] = array.ctypes.data
@@ -211,26 +214,26 @@ def _ask(kernel: jit.Kernel, dtype: np.dtype, kind: int, x: np.ndarray, step: fl
         ask(question.ctypes.data, x)
 
 
-def values(kernel: jit.Kernel, z: np.ndarray) -> np.ndarray:
+def values(kernel: jit.Kernel, z: np.ndarray, setting: float = 0.0) -> np.ndarray:
     """What the sigma of an activation makes of z (S,), in its dtype."""
     x = _laid(z.reshape(-1, 1))
     a = np.empty_like(x)
-    _ask(kernel, z.dtype, SIGMA, x, out=a)
+    _ask(kernel, z.dtype, SIGMA, x, setting=setting, out=a)
     return _rows(a, len(z))[:, 0]
 
 
-def slopes(kernel: jit.Kernel, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def slopes(kernel: jit.Kernel, x: np.ndarray, y: np.ndarray, setting: float = 0.0) -> np.ndarray:
     """What sigma_prime makes of z and a, or cost_prime of y and t, all (S, n)."""
     out = np.ones_like(_laid(x))
-    _ask(kernel, x.dtype, SLOPE, _laid(x), y=_laid(y), out=out)
+    _ask(kernel, x.dtype, SLOPE, _laid(x), setting=setting, y=_laid(y), out=out)
     return _rows(out, len(x))
 
 
-def costs(kernel: jit.Kernel, y: np.ndarray, t: np.ndarray) -> np.ndarray:
+def costs(kernel: jit.Kernel, y: np.ndarray, t: np.ndarray, setting: float = 0.0) -> np.ndarray:
     """C_s (S,) of outputs and targets (S, n)."""
     x = _laid(y)
     total = np.zeros((len(x), PANEL_MAX))
-    _ask(kernel, y.dtype, COST, x, y=_laid(t), costs=total)
+    _ask(kernel, y.dtype, COST, x, setting=setting, y=_laid(t), costs=total)
     return total.reshape(-1)[: len(y)]
 
 

@@ -1,7 +1,7 @@
 """Entries of the tables of activations and losses, as users ask for them: "relu", "leaky_relu", "leaky_relu(0.2)"."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -34,6 +34,8 @@ class Entry:
     name: str
     setting: Setting | None = None
     value: float = 0.0
+    functions: tuple[Callable, ...] = ()
+    """The functions of single numbers that the kernels were made of, and those of their derivatives, if any were."""
 
     @property
     def text(self) -> str:

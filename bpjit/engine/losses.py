@@ -53,6 +53,7 @@ def termwise(name: str, output: str, term, term_prime, setting: Setting | None =
 
     With a setting, whose value c has the type of y, they are term(y, t, c) and term_prime(y, t, c).
     """
+    properties = {"functions": (term, term_prime)} | properties
     term_of, term_prime_of = inline(term), inline(term_prime)
     if setting is None:
         term_of, term_prime_of = _without_setting(term_of), _without_setting(term_prime_of)

@@ -52,10 +52,11 @@ begin = jit.kernel(SETTINGS, NUMBER, vector)
 class Update(Kernel):
     """A kernel `update`, and how many moments of each parameter it keeps."""
 
-    def __init__(self, rule: Callable, moments: int, name: str | None = None) -> None:
+    def __init__(self, rule: Callable, moments: int, name: str | None = None, made_of: Callable | None = None) -> None:
+        """made_of: the function that the rule calls, where that is a user's."""
         name = name or f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}"
         super().__init__(_LOOPS[moments](jit.inline(rule)), name, types.void, self._parameters)
-        self.moments = moments
+        self.moments, self.rule, self.made_of = moments, rule, made_of
 
     @staticmethod
     def _parameters(number):

@@ -1,0 +1,133 @@
+"""The whole derivation with the numbers of a trace, for one weight, in the order of docs/derivation.md, as text."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .term import WIDTH, Term, _wrapped
+from .text import number
+
+if TYPE_CHECKING:
+    from .trace import Trace
+
+LISTED = 5
+"""Terms of a sum that are listed, and units of a layer."""
+
+
+def written(
+    trace: "Trace", l: int | None = None, i: int | None = None, j: int | None = None, s: int | None = None
+) -> str:
+    """Forward, the two factors of dC/dw, delta of the last layer, the recursion, the gradient, the step.
+
+    l, i, j: the weight whose gradient is derived; what is left out is chosen so that the gradient is large. s: the
+    sample that is followed, the first one unless given. Raises ValueError or TypeError for what there is not.
+    """
+    l, i, j, s = chosen(trace, l, i, j, s)
+    lines = [*_title(trace, l, i, j, s), *_notes(trace)]
+    for heading, terms, text in _sections(trace, l, i, j, s):
+        lines += ["", heading, "─" * len(heading), *_wrapped(text, WIDTH, "", "")]
+        for term in terms:
+            lines += ["", *term.lines(WIDTH, LISTED)]
+    return "\n".join(lines)
+
+
+def chosen(
+    trace: "Trace", l: int | None, i: int | None, j: int | None, s: int | None
+) -> tuple[int, int, int, int]:
+    """The weight and the sample, checked; what is left out is chosen."""
+    s = trace._checked(0 if s is None else s, "s", 0, trace.S - 1, "the trace has samples")
+    hidden = max(1, trace.L - 1)
+    l = trace._checked(hidden if l is None else l, "l", 1, trace.L, "layers")
+    size = np.abs(trace.dW[l])
+    size = np.where(np.isfinite(size), size, -1.0)
+    if i is not None:
+        i = trace._checked(i, "i", 0, trace.sizes[l] - 1, f"layer {l} has units")
+    if j is not None:
+        j = trace._checked(j, "j", 0, trace.sizes[l - 1] - 1, f"layer {l - 1} has units")
+    if i is None:
+        i = int(np.argmax(size.max(axis=1) if j is None else size[:, j]))
+    return l, i, int(np.argmax(size[i])) if j is None else j, s
+
+
+def _title(trace: "Trace", l: int, i: int, j: int, s: int) -> list[str]:
+    of = "one sample" if trace.S == 1 else f"a mini-batch of {trace.S} samples, of which sample {s} is followed"
+    weight = f"the weight from unit {j} of layer {l - 1} to unit {i} of layer {l}"
+    if l == 1:
+        weight = f"the weight from input {j} to unit {i} of layer 1"
+    shape = "-".join(map(str, trace.sizes))
+    return [*_wrapped(f"Back-propagation of {of} through a network {shape}: {weight}", WIDTH, "", "")]
+
+
+def _notes(trace: "Trace") -> Iterator[str]:
+    for note in trace.notes:
+        yield from _wrapped(note, WIDTH, "  ", "  ")
+
+
+def _sections(trace: "Trace", l: int, i: int, j: int, s: int) -> Iterator[tuple[str, list[Term], str]]:
+    L = trace.L
+    yield (
+        "Forward: from the input to the cost",
+        [trace.term("z", l, i, s=s), trace.term("a", l, i, s=s)],
+        f"What unit {i} of layer {l} receives, and what it passes on.",
+    )
+    top = int(np.argmax(np.abs(trace.delta[L][s]))) if l < L else i
+    if l < L:
+        yield (
+            "The output",
+            [trace.term("z", L, top, s=s), trace.term("a", L, top, s=s), trace.term("C")],
+            f"So on up to layer {L}. Outputs: {_vector(trace.a[L][s])}; targets: {_vector(trace.t[s])}.",
+        )
+    else:
+        text = f"Outputs: {_vector(trace.a[L][s])}; targets: {_vector(trace.t[s])}."
+        yield "The cost", [trace.term("C")], text
+    yield (
+        "One weight, two factors",
+        [trace.term("dC_dw", l, i, j, s), trace.term("dz_dw", l, i, j, s)],
+        "The weight reaches the cost through what its unit receives. The second factor is known from the forward pass; "
+        "the first one is δ, which the backward pass finds.",
+    )
+    yield (
+        "Backward: the last layer",
+        [trace.term("delta", L, top, s=s)],
+        f"How the cost answers to what unit {top} of layer {L} receives. All δ of the layer: "
+        f"{_vector(trace.delta[L][s])}.",
+    )
+    if l < L:
+        yield "Backward: every other layer", list(_recursion(trace, l, i, s)), _down(trace, l, s)
+    gradient = [trace.term("dW", l, i, j)]
+    gradient += [trace.term("db", l, i)] if trace.net.bias else []
+    yield (
+        "The gradient",
+        gradient,
+        "The product of what the forward pass left at the weight's lower end and the backward pass at its upper end"
+        + (", summed over the samples." if trace.S > 1 else "."),
+    )
+    if trace.update is not None:
+        steps = [trace.term("W", l, i, j)] + ([trace.term("b", l, i)] if trace.net.bias else [])
+        yield "The step", steps, "Against the gradient, by a small amount."
+
+
+def _recursion(trace: "Trace", l: int, i: int, s: int) -> Iterator[Term]:
+    """From the layer below the last one down: of each layer between the unit that counts most for the chosen one."""
+    path = [(l, i)]
+    while path[-1][0] + 1 < trace.L:
+        below, unit = path[-1]
+        share = np.abs(trace.W[below + 1][:, unit] * trace.delta[below + 1][s])
+        path.append((below + 1, int(np.argmax(share))))
+    for layer, unit in reversed(path):
+        yield trace.term("delta", layer, unit, s=s)
+
+
+def _down(trace: "Trace", l: int, s: int) -> str:
+    between = f", by way of the unit of each layer that counts most for it" if l < trace.L - 1 else ""
+    return f"A unit further down acts on the cost through all units of the layer above{between}."
+
+
+def _vector(numbers: np.ndarray) -> str:
+    """The numbers of a layer: all of a few, else the largest."""
+    if len(numbers) <= 2 * LISTED:
+        return ", ".join(number(float(value), 3) for value in numbers)
+    order = np.argsort(-np.abs(numbers), kind="stable")[:LISTED]
+    shown = ", ".join(f"{number(float(numbers[k]), 3)} ({k})" for k in order)
+    return f"{shown}, and {len(numbers) - LISTED} smaller ones"
