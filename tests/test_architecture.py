@@ -44,6 +44,15 @@ FLOORS = [
     {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
     | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary", "regularization")}
     | {"bpjit.request", "bpjit.loop", "bpjit.trainer_state", "bpjit.training_set", "bpjit.compilation"},
+    {f"bpjit.explain.{name}" for name in ("expression", "notation")},
+    {f"bpjit.explain.{name}" for name in ("text", "statements", "update")},
+    {f"bpjit.explain.{name}" for name in ("mathml", "term", "formulas", "specification")},
+    {f"bpjit.explain.{name}" for name in ("functions", "rules")},
+    {"bpjit.explain.equations"},
+    {"bpjit.explain.steps"},
+    {"bpjit.explain.trace"},
+    {f"bpjit.explain.{name}" for name in ("walk", "requests")},
+    {"bpjit.explain"},
     {"bpjit.datasets", "bpjit.plots"}
     | {f"bpjit.assessment{name}" for name in ("", ".answers", ".classes", ".plots", ".residuals")},
     {
@@ -65,7 +74,7 @@ FLOORS = [
     {f"bpjit.cli.{name}" for name in ("values", "completion", "output", "assess", "options")},
     {"bpjit.cli.training_options"},
     {"bpjit.cli.trainer", "bpjit.cli.outcome"},
-    {f"bpjit.cli.{name}" for name in ("train", "predict", "evaluate", "info", "bench", "warmup", "cache")},
+    {f"bpjit.cli.{name}" for name in ("train", "predict", "evaluate", "explain", "info", "bench", "warmup", "cache")},
     {"bpjit.cli.application"},
     {"bpjit.cli", "bpjit.__main__"},
 ]
@@ -79,6 +88,9 @@ LAZY_UPWARD = {
     ("bpjit.network", "bpjit.diagnosis"),  # Network.diagnose
     ("bpjit.network", "bpjit.summary"),  # Network.summary
     ("bpjit.network", "bpjit.plots"),  # Network.plot
+    ("bpjit.network", "bpjit.explain"),  # Network.trace
+    ("bpjit.training", "bpjit.explain"),  # Trainer.trace
+    ("bpjit.explain.trace", "bpjit.explain.walk"),  # Trace.walk
     ("bpjit.diagnosis", "bpjit.plots"),  # Diagnosis.plot
     ("bpjit.history", "bpjit.plots"),  # History.plot
     ("bpjit.sweep", "bpjit.plots"),  # Sweep.plot

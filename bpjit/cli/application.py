@@ -10,11 +10,11 @@ import typer
 
 import bpjit
 
-from . import bench, cache, evaluate, info, predict, train, warmup
+from . import bench, cache, evaluate, explain, info, predict, train, warmup
 from .options import command
 from .output import FAILED, INTERRUPTED, WRONG_OPTION, say
 
-_COMMANDS = (train, predict, evaluate, info, bench, warmup, cache)
+_COMMANDS = (train, predict, evaluate, explain, info, bench, warmup, cache)
 
 
 def run(words: list[str]) -> int:

@@ -75,8 +75,8 @@ def activation(name: str, sigma: Callable, sigma_prime: Callable, of_a: bool, in
     def slope_of_z(z, a):
         return number(prime_of(z))
 
-    made_of = {"initializer": initializer, "functions": (sigma, sigma_prime)}
-    return activations.elementwise(name, forward, slope if of_a else slope_of_z, **made_of)
+    slope_of = slope if of_a else slope_of_z
+    return activations.elementwise(name, forward, slope_of, initializer=initializer, functions=(sigma, sigma_prime))
 
 
 def loss_of_outputs(name: str, output: str, cost: Callable, cost_prime: Callable, **properties):
@@ -201,7 +201,15 @@ def ask(address, like):
     return 1
 
 
-def _ask(kernel: jit.Kernel, dtype: np.dtype, kind: int, x: np.ndarray, step: float = 0.0, setting: float = 0.0, **arrays: Any):
+def _ask(
+    kernel: jit.Kernel,
+    dtype: np.dtype,
+    kind: int,
+    x: np.ndarray,
+    step: float = 0.0,
+    setting: float = 0.0,
+    **arrays: Any,
+):
     """x: (blocks, units, PANEL_MAX); arrays: of the question, by name."""
     question = np.zeros(1, QUESTION)
     question["kernel"], question["kind"], question["step"] = kernel.address(dtype), kind, step

@@ -1,12 +1,14 @@
 """An equation with its indices and numbers put in, and what is said about it."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import mathml
 from .expression import (
     Apply,
+    Expanded,
     Negative,
     Node,
     NoValue,
@@ -63,7 +65,7 @@ def explained(equation: Equation, scope: Scope, functions: Functions, put_in: Ma
         lines.append(Line(shown, "", float(scope[other.name])))
     target, here = at(equation.target, put_in), at(equation.expression, put_in)
     numbers = named(substituted(here, scope), functions)
-    lines += _functions(here, scope, functions)
+    lines += [line for line in _functions(here, scope, functions) if line.equation != text(here)]
     return Explained(
         f"{text(equation.target)} {equation.relation} {text(equation.expression)}",
         f"{text(target)} {equation.relation} {text(here)}",
@@ -100,9 +102,9 @@ def _takes_vectors(part: Apply, scope: Scope) -> bool:
 
 def named(node: Node, functions: Functions) -> Node:
     """The expression with the names of the activation functions in the place of sigma."""
-    node = mapped(node, lambda part: named(part, functions)) if not hasattr(node, "terms") else node
-    if hasattr(node, "terms"):
-        return type(node)(node.index, tuple((k, named(term, functions)) for k, term in node.terms), node.rest, node.others)  # type: ignore[call-arg]
+    if isinstance(node, Expanded):
+        return replace(node, terms=tuple((k, named(term, functions)) for k, term in node.terms))
+    node = mapped(node, lambda part: named(part, functions))
     if isinstance(node, Apply) and node.function.name in OF_LAYER and isinstance(node.function.layer, Number):
         return Apply(Symbol(functions.shown(node.function.name, int(node.function.layer.value)).name), node.arguments)
     return node
@@ -125,17 +127,21 @@ def _functions(node: Node, scope: Scope, functions: Functions) -> list[Line]:
             value, written, inner = NOTHING, text(part), ""
         of = written
         if called in OF_SAMPLES:
-            of = f"{written} is that of {shown.name.removesuffix('′')}" + (f"({shown.setting})" if shown.setting else "")
+            of = f"{written} is that of {shown.name.removesuffix('′')}" + (
+                f"({shown.setting})" if shown.setting else ""
+            )
         lines.append(Line(of, "" if called in OF_SAMPLES else inner, value))
         if shown.formula:
-            lines.append(Line(f"{shown.name}{_arguments(called)} is {shown.formula}", "", NOTHING))
+            lines.append(Line(f"{_called(shown.name, called, shown.formula)} is {shown.formula}", "", NOTHING))
         elif shown.setting and called in OF_LAYER:
             lines.append(Line(f"{shown.name} with {shown.setting}", "", NOTHING))
     return lines
 
 
-def _arguments(called: str) -> str:
-    return "(z)" if called in OF_LAYER else ""
+def _called(name: str, called: str, formula: str) -> str:
+    if called not in OF_LAYER:
+        return name
+    return f"{name}(z)" + (f" with a = {name.removesuffix('′')}(z)" if re.search(r"\ba\b", formula) else "")
 
 
 # ------------------------------------------------------------------------------------------------ terms of a sum
@@ -162,10 +168,14 @@ def _pieces(node: Node, scope: Scope, functions: Functions, sign: float = 1.0) -
         case Sum(index, body=body, operator="+"):
             sizes = terms(node, scope)
             kept = largest(sizes, LISTED)
-            parts = [_part(at(body, {index: k}), {**scope, index: k}, functions, sign) for k, _ in sizes if k in kept]
+            parts = [
+                _part(at(body, {index: k}, summed=True), {**scope, index: k}, functions, sign)
+                for k, _ in sizes
+                if k in kept
+            ]
             rest = sum(value for k, value in sizes if k not in kept)
             others = len(sizes) - len(parts)
-            return parts if not others else [*parts, Part(sign * rest, "the others", "", others)]
+            return parts if not others else [*parts, Part(sign * rest, f"{others} others", number(sign * rest), others)]
     return [_part(node, scope, functions, sign)]
 
 

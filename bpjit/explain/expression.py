@@ -180,17 +180,20 @@ def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
     return node
 
 
-def at(node: Node, indices: Mapping[str, int]) -> Node:
-    """The expression with these indices put in and their arithmetic done: w_ki^(l+1) at l=1, i=3 is w_k3^2."""
+def at(node: Node, indices: Mapping[str, int], summed: bool = False) -> Node:
+    """The expression with these indices put in and their arithmetic done: w_ki^(l+1) at l=1, i=3 is w_k3^2.
+
+    summed: whether they are those of a term of a sum, where the sample is written, too.
+    """
     match node:
         case Symbol(name, None, ()) if name in indices:
-            return (SampleNumber if name == "s" else Number)(indices[name])
+            return (SampleNumber if name == "s" and not summed else Number)(indices[name])
         case Sum(index):
             inner = {name: value for name, value in indices.items() if name != index}
-            done = mapped(node, lambda part: at(part, inner))
+            done = mapped(node, lambda part: at(part, inner, summed))
             assert isinstance(done, Sum)
             return replace(done, first=at(node.first, indices), end=at(node.end, indices))
-    done = mapped(node, lambda part: at(part, indices))
+    done = mapped(node, lambda part: at(part, indices, summed))
     match done:
         case Operation("+" | "-" as sign, Number(left), Number(right)):
             return Number(OPERATIONS[sign](left, right))
@@ -218,9 +221,7 @@ def with_numbers(node: Node, scope: Scope, most: int, shown: Callable[[Apply], b
         case Sum(index, body=body):
             sizes = terms(node, scope)
             kept = largest(sizes, most)
-            written = tuple(
-                (k, with_numbers(body, {**scope, index: k}, most, shown)) for k, _ in sizes if k in kept
-            )
+            written = tuple((k, with_numbers(body, {**scope, index: k}, most, shown)) for k, _ in sizes if k in kept)
             rest = math.fsum(value for k, value in sizes if k not in kept)
             return Expanded(index, written, rest, len(sizes) - len(written))
         case Operation("=="):
@@ -229,8 +230,9 @@ def with_numbers(node: Node, scope: Scope, most: int, shown: Callable[[Apply], b
 
 
 def largest(sizes: list[tuple[int, float]], most: int) -> set[int]:
-    """The indices of the largest terms; one that would be left alone is written out, too."""
+    """The indices of the largest terms, without those that are 0; of a sum that is not longer by more than one, all."""
     if len(sizes) <= most + 1:
         return {k for k, _ in sizes}
+    sizes = [(k, value) for k, value in sizes if value != 0.0] or sizes[:1]
     order = sorted(sizes, key=lambda pair: (-abs(pair[1]) if pair[1] == pair[1] else -math.inf, pair[0]))
     return {k for k, _ in order[:most]}

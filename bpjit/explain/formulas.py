@@ -2,9 +2,11 @@
 
 import ast
 import inspect
-import textwrap
-from collections.abc import Callable
+import linecache
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 from .expression import Apply, Node, Number, Symbol, mapped, walk
@@ -23,53 +25,68 @@ LONGEST = 24
 
 @dataclass(frozen=True)
 class Source:
-    """A function's definition: its tree, where it stands, and its parameters."""
+    """A function's definition: its tree, with the lines of its file, and its parameters."""
 
     definition: ast.FunctionDef
-    file: str
-    first_line: int
+    path: str
     parameters: tuple[str, ...]
 
     def citation(self, statement: ast.stmt) -> str:
         """file:line of a statement in it."""
-        return f"{self.file}:{self.first_line + statement.lineno - 1}"
+        return f"{PurePath(self.path).name}:{statement.lineno}"
+
+    def code(self, statement: ast.stmt) -> str:
+        """The first line of a statement as it stands there."""
+        return linecache.getline(self.path, statement.lineno).strip()
 
 
 def source_of(function: Callable) -> Source | None:
-    """Where a function of Python's was defined; None where that cannot be found out, as for two lambdas in a line."""
+    """Where a function of Python's was defined; None where that cannot be found out."""
     plain = inspect.unwrap(getattr(function, "py_func", function))
+    code = getattr(plain, "__code__", None)
+    if code is None:
+        return None
+    linecache.checkcache(code.co_filename)
     try:
-        lines, first = inspect.getsourcelines(plain)
+        tree = _parsed("".join(linecache.getlines(code.co_filename)))
         parameters = tuple(inspect.signature(plain).parameters)
-        file = (inspect.getsourcefile(plain) or "").replace("\\", "/").rpartition("/")[2]
-    except (OSError, TypeError, ValueError):
+    except (SyntaxError, TypeError, ValueError):
         return None
-    definition = _definition(textwrap.dedent("".join(lines)), parameters)
-    return None if definition is None else Source(definition, file, first, parameters)
-
-
-def _definition(text: str, parameters: tuple[str, ...]) -> ast.FunctionDef | None:
-    tree = None
-    for cut in (text, text.strip().rstrip(",)"), f"({text.strip().rstrip(',')})"):
-        try:
-            tree = ast.parse(cut)
-            break
-        except SyntaxError:
-            continue
-    if tree is None:
-        return None
-    if tree.body and isinstance(tree.body[0], ast.FunctionDef):
-        return tree.body[0]
-    found = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Lambda) and tuple(each.arg for each in node.args.args) == parameters
-    ]
+    found = [node for node in _functions_at(tree, code.co_firstlineno) if _is_of(node, plain, parameters)]
     if len(found) != 1:
         return None
-    body = ast.copy_location(ast.Return(found[0].body), found[0].body)
-    made = ast.FunctionDef("formula", found[0].args, [body], [], lineno=1)
-    return ast.fix_missing_locations(made)
+    definition = found[0]
+    if isinstance(definition, ast.Lambda):
+        body = ast.copy_location(ast.Return(definition.body), definition.body)
+        made = ast.FunctionDef(plain.__name__, definition.args, [body], [])
+        definition = ast.fix_missing_locations(ast.copy_location(made, definition))
+    return Source(definition, code.co_filename, parameters)
+
+
+@cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+def _functions_at(tree: ast.Module, line: int) -> Iterator[ast.FunctionDef | ast.Lambda]:
+    """Those that begin in a line; a function's first line is that of its first decorator."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Lambda) and node.lineno == line:
+            yield node
+        if isinstance(node, ast.FunctionDef) and line in {node.lineno, *(each.lineno for each in node.decorator_list)}:
+            yield node
+
+
+def _is_of(node: ast.FunctionDef | ast.Lambda, function: Any, parameters: tuple[str, ...]) -> bool:
+    """Whether the definition is that of the function: of several in a line the one where its code stands."""
+    if tuple(each.arg for each in node.args.args) != parameters:
+        return False
+    if isinstance(node, ast.FunctionDef):
+        return node.name == function.__code__.co_name
+    body = node.body
+    first, last = (body.lineno, body.col_offset), (body.end_lineno or 0, body.end_col_offset or 0)
+    places = [place for place in function.__code__.co_positions() if None not in place and place[3] != 0]
+    return all(first <= (line, column) and (end, to) <= last for line, end, column, to in places)
 
 
 def reader(source: Source) -> Reader:
@@ -113,7 +130,8 @@ def formula(function: Callable) -> tuple[tuple[str, ...], Node] | None:
 
 def _returned(source: Source) -> Node:
     """The expression of the only return, with the names before it put in."""
-    reads, names = reader(source), {}
+    reads = reader(source)
+    names: dict[str, Node] = {}
 
     def put_in(node: Node) -> Node:
         if isinstance(node, Symbol) and node.layer is None and not node.indices and node.name in names:

@@ -17,7 +17,7 @@ FLOAT64 = np.dtype(np.float64)
 
 @dataclass(frozen=True)
 class Shown:
-    """How a function is written: its name, as "relu", its formula, or "" where there is none to be shown, and its setting."""
+    """How a function is written: its name, as "relu", its formula, "" where there is none to show, and its setting."""
 
     name: str
     formula: str = ""

@@ -85,7 +85,9 @@ def _within(node: Node, least: int, bound: frozenset[str]) -> str:
 
 def _operation(sign: str, left: Node, right: Node, bound: frozenset[str]) -> tuple[str, int]:
     binds = BINDS.get(sign, COMPARISON)
-    is_closed = sign == "*" and (isinstance(right, Sum) or (isinstance(right, Operation) and right.operator == "*"))
+    is_closed = sign == "*" and (
+        isinstance(right, Sum | Expanded) or (isinstance(right, Operation) and right.operator == "*")
+    )
     first = _within(left, ATOM if isinstance(left, Sum) and sign == "*" else binds, bound)
     least = binds if is_closed or sign == "+" else max(binds + 1, NEGATION + 1 if sign == "*" else 0)
     second = _within(right, least, bound)

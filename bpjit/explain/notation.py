@@ -20,11 +20,12 @@ FRACTIONS = {
 }
 """What is written above and below, and which of the indices there."""
 
-FUNCTIONS = ("sigma", "sigma_prime")
-"""One for each layer, whose number stands below."""
+FUNCTIONS = ("sigma", "sigma_prime", "n")
+"""One for each layer, whose number stands below; n is its number of units."""
 
 SAMPLES = ("x", "z", "a", "delta", "t", "y")
 """Arrays whose first index is the sample, which is written only where samples are summed."""
+
 
 def glyph(name: str) -> str:
     """The letter of a name."""

@@ -71,18 +71,18 @@ def _statements(source: Source, changed: tuple[str, ...], coefficients: dict[str
         if node == Symbol(name):
             return
         relation = "←" if name in source.parameters else "="
-        made.append(Assignment(name, node, relation, source.citation(statement), ast.unparse(statement)))
+        made.append(Assignment(name, node, relation, source.citation(statement), source.code(statement)))
 
     for statement in source.definition.body:
         match statement:
             case ast.Expr(value=ast.Constant()):
                 pass
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Subscript(value=ast.Name(id="c"))):
-                for number, name in enumerate(names):
-                    coefficients.setdefault(ast.unparse(name), number)
+                for number, each in enumerate(names):
+                    coefficients.setdefault(ast.unparse(each), number)
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
-                for name, value in zip(names, values, strict=True):
-                    add(statement, ast.unparse(name), value)
+                for each, value in zip(names, values, strict=True):
+                    add(statement, ast.unparse(each), value)
             case ast.Assign(targets=[ast.Name(id=name), *others], value=value):
                 add(statement, name, value)
                 for other in others:
@@ -135,7 +135,7 @@ def _written(source: Source, function: Callable, names: dict[int, str]) -> list[
                 except NotShown:
                     continue
                 if name != "_" and node != Symbol(name):
-                    code = ast.unparse(statement)
+                    code = source.code(statement)
                     found.append(Assignment(name, node, "=", source.citation(statement), code))
             case ast.Expr(value=ast.Call(func=ast.Name(id=called), args=arguments)):
                 inner = source_of(globals_[called]) if called in globals_ else None

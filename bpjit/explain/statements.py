@@ -6,7 +6,7 @@ A marked statement, `z[l][s, i] = sum_j + b[l][i]  # E1`, becomes an `Equation`.
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,10 +112,10 @@ class Reader:
                 case ast.AugAssign(target=target, value=value):
                     self.change(statement, target, value)
                 case ast.For(target=ast.Name(id=index), iter=ast.Call(args=limits), body=inner):
-                    before = self.loops
-                    self.loops = (*before, self.loop(index, limits))
+                    around = self.loops
+                    self.loops = (*around, self.loop(index, limits))
                     self.body(inner)
-                    self.loops = before
+                    self.loops = around
                 case ast.If(test=test, body=inner, orelse=other):
                     before, condition = self.conditions, self.condition(test)
                     for holds, branch in ((True, inner), (False, other)):
@@ -151,7 +151,7 @@ class Reader:
     def define(self, name: str, statement: ast.stmt, value: ast.expr) -> None:
         """name = value: a name of its own, which may have an equation of its own."""
         try:
-            node, lines, where = self.expression(value)
+            node, lines, _ = self.expression(value)
         except NotShown:
             return
         marked = bool(self.marks(statement.lineno))
@@ -209,9 +209,17 @@ class Reader:
         marks = tuple(dict.fromkeys(mark for line in reversed(lines) for mark in self.marks(line)))
         self.equations.append(
             Equation(
-                target, node, statement.lineno, lines, marks, self.function.name, relation, where, self.loops,
+                target,
+                node,
+                statement.lineno,
+                lines,
+                marks,
+                self.function.name,
+                relation,
+                where,
+                self.loops,
                 self.conditions,
-            )  # fmt: skip
+            )
         )
 
     def marks(self, line: int) -> list[str]:
@@ -344,9 +352,10 @@ ROOTS = ("forward", "cost", "output_delta", "backward", "gradient", "descend")
 def read(source: str, roots: tuple[str, ...] = ROOTS) -> list[Equation]:
     """The equations of the source's functions, and of those that they call.
 
-    >>> found = read(open(__import__("bpjit").derivation.__file__, encoding="utf-8").read())
-    >>> found[0].target
-    Symbol(name='z', layer=Symbol(name='l', layer=None, indices=()), indices=(Symbol(name='s', layer=None, indices=()), Symbol(name='i', layer=None, indices=())))
+    >>> from bpjit import derivation
+    >>> equations = read(open(derivation.__file__, encoding="utf-8").read())
+    >>> [(each.name, each.line) for each in equations if "E7" in each.marks]
+    [('delta', 140)]
     """
     functions = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
     lines = source.splitlines()

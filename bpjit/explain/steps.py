@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import mathml
 from .equations import NOTHING, explained, substituted
-from .expression import Node, NoValue, Number, Scope, Symbol, evaluate, mapped, walk
+from .expression import Node, NoValue, Number, Operation, Scope, Symbol, evaluate, mapped, walk
 from .rules import Assignment, Rule, opaque, rule_of
 from .term import Line, Part, Term
 from .text import number, text
@@ -54,8 +54,8 @@ def _frozen(trace: "Trace", name: str, index: dict[str, int]) -> Term:
     general, here = _target(name, index)
     value = trace.value(name, index)
     return Term(
-        name, f"{text(general)} ← {text(general)}", f"{text(here)} ← {text(here)}", number(value), value, "", "", (), (),
-        (), (f"layer {index['l']} is frozen: the trainer leaves it as it is",),
+        name, f"{text(general)} ← {text(general)}", f"{text(here)} ← {text(here)}", number(value), value, "", "", (),
+        (), (), (f"layer {index['l']} is frozen: the trainer leaves it as it is",),
         mathml.equation(general, "←", general), mathml.equation(here, "←", here, Number(value)), index,
     )  # fmt: skip
 
@@ -79,8 +79,7 @@ def _ruled(trace: "Trace", name: str, index: dict[str, int], rule: Rule) -> Term
     statements = list(rule.statements) or [opaque(rule, optimizer)]
     where = [Line(f"{text(Symbol(rule.gradient))} = {text(slope)}", "", float(g[place]))]
     where += [
-        Line(f"{text(Symbol(moment))} before this step", "", float(values[place]))
-        for moment, values in moments.items()
+        Line(f"{text(Symbol(moment))} before this step", "", float(values[place])) for moment, values in moments.items()
     ]
     final = next(each for each in statements if each.name == rule.theta)
     before_theta = statements[: statements.index(final)]
@@ -113,8 +112,7 @@ def _settings(update: Update, l: int, bias: bool, rule: Rule) -> dict[str, Any]:
     """The optimiser's settings by name, as `begin` knows them."""
     optimizer = update.of(l, bias)
     scope: dict[str, Any] = dict(MATHEMATICS) | {"step": float(update.step)}
-    if is_dataclass(optimizer):
-        scope |= {each.name: getattr(optimizer, each.name) for each in fields(optimizer)}
+    scope |= {each.name: getattr(optimizer, each.name) for each in fields(optimizer)}  # type: ignore[arg-type]
     if isinstance(scope.get("betas"), tuple):
         scope["beta_1"], scope["beta_2"] = scope["betas"]
     return scope | {"learning_rate": update.rate(l, bias)}
@@ -156,12 +154,11 @@ def _numbers(node: Node, scope: Scope) -> Node | None:
 
 def _parts(final: Assignment, scope: Scope) -> tuple[Part, ...]:
     """The old value, and what is taken off it."""
-    match final.expression:
-        case _ if not hasattr(final.expression, "right"):
-            return ()
-    left, right = final.expression.left, final.expression.right  # type: ignore[union-attr]
+    if not isinstance(final.expression, Operation) or final.expression.operator not in "+-":
+        return ()
+    left, right = final.expression.left, final.expression.right
+    sign = -1.0 if final.expression.operator == "-" else 1.0
     try:
-        sign = -1.0 if final.expression.operator == "-" else 1.0  # type: ignore[union-attr]
         values = float(evaluate(left, scope)), sign * float(evaluate(right, scope))
         written = text(substituted(left, scope)), text(substituted(right, scope))
     except (NoValue, TypeError, ArithmeticError):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from .text import number
 
 WIDTH = 80
+LONG = 7
+"""Terms of a sum, of which the equation itself shows all."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Term:
         return "\n".join(self.lines())
 
     def lines(self, width: int = WIDTH, parts: int = 0) -> list[str]:
-        """What is shown, line by line; parts: how many terms of the sum are listed, too."""
+        """What is shown, line by line; parts: how many terms of a long sum are listed, too."""
         cited = ", ".join(self.marks[:1])
         head = f"{cited}  {self.equation}" if cited else self.equation
         source = self.source
@@ -75,7 +77,7 @@ class Term:
         lines.append(f"{within}= {number(self.value, 7)}")
         for k, line in enumerate(self.where):
             lines += _line(line, width, "where " if k == 0 else "      ", indent)
-        if parts and len(self.parts) > 1:
+        if parts and sum(part.others or 1 for part in self.parts) > LONG:
             lines += self._listed(width, indent, parts)
         for note in self.notes:
             lines += _wrapped(note, width, indent, indent)
@@ -83,10 +85,10 @@ class Term:
 
     def _listed(self, width: int, indent: str, most: int) -> list[str]:
         count = sum(part.others or 1 for part in self.parts)
-        lines = [f"{indent}the largest of its {count} terms:" if count > most else f"{indent}its {count} terms:"]
+        lines = [f"{indent}the largest of {count} terms:" if count > most else f"{indent}its {count} terms:"]
         for part in self.parts[:most]:
-            shown = f"{part.equation} = {part.substituted}"
-            lines.append(f"{indent}  {number(part.value, 5):>14}  {shown}"[:width])
+            line = f"{indent}  {number(part.value, 5):>12}  {part.equation} = {part.substituted}"
+            lines.append(line if len(line) <= width else f"{line[: width - 1]}…")
         return lines
 
 
@@ -112,5 +114,7 @@ def _wrapped(written: str, width: int, first: str, others: str) -> list[str]:
     wrapper = textwrap.TextWrapper(
         width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
     )
-    together = re.sub(r" ([×·]) ", "\u00a0\\1\u00a0", written).replace(" others]", "\u00a0others]").replace(" [", "\u00a0[")
+    together = (
+        re.sub(r" ([×·]) ", "\u00a0\\1\u00a0", written).replace(" others]", "\u00a0others]").replace(" [", "\u00a0[")
+    )
     return [line.replace("\u00a0", " ") for line in wrapper.wrap(together)] or [first]

@@ -31,7 +31,8 @@ def number(value: float, digits: int = 4) -> str:
 def text(node: Node, bound: frozenset[str] = frozenset()) -> str:
     """The expression in one line; bound: the indices that a sum around it runs over.
 
-    >>> text(Operation("*", Symbol("W", Symbol("l"), (Symbol("i"), Symbol("j"))), Symbol("a", Number(0), (Number(12),))))
+    >>> weight = Symbol("W", Symbol("l"), (Symbol("i"), Symbol("j")))
+    >>> text(Operation("*", weight, Symbol("a", Number(0), (Number(12),))))
     'wᵢⱼˡ a₁₂⁰'
     """
     return _written(node, bound)[0]
@@ -81,7 +82,7 @@ def _operation(sign: str, left: Node, right: Node, bound: frozenset[str]) -> tup
     if sign == "*":
         first = _within(left, PRODUCT, bound)
         first = f"({first})" if isinstance(left, Sum) else first
-        is_closed = isinstance(right, Sum) or (isinstance(right, Operation) and right.operator == "*")
+        is_closed = isinstance(right, Sum | Expanded) or (isinstance(right, Operation) and right.operator == "*")
         second = _within(right, PRODUCT if is_closed else NEGATION, bound)
         if _is_negative(right):
             second = f"({second})" if not second.startswith("(") else second
@@ -90,6 +91,8 @@ def _operation(sign: str, left: Node, right: Node, bound: frozenset[str]) -> tup
     if sign == "/" and isinstance(left, Sum):
         first = f"({first})"
     second = _within(right, binds + 1 if sign in "-/" else binds, bound)
+    if sign == "+" and isinstance(right, Number) and _is_negative(right):
+        return f"{first} − {number(-right.value)}", binds
     if sign in "+-" and _is_negative(right) and not second.startswith("("):
         second = f"({second})"
     return f"{first} {SIGNS.get(sign, sign)} {second}", binds
@@ -107,7 +110,11 @@ def _times(left: Node, right: Node) -> str:
     if isinstance(last, Apply) and isinstance(first, Number | Expanded):
         return " × "
     plain = isinstance(last, Symbol | Apply) and not fraction_of(_head(last))
-    if plain and not isinstance(first, Number) and not (isinstance(first, Symbol | Apply) and fraction_of(_head(first))):
+    if (
+        plain
+        and not isinstance(first, Number)
+        and not (isinstance(first, Symbol | Apply) and fraction_of(_head(first)))
+    ):
         return " "
     return " · "
 

@@ -164,7 +164,9 @@ class Trace:
 
     def _input(self, index: dict[str, int]) -> Term:
         line, target, expression = self.specification.input_statement
-        return self.finished("a", index, expected_terms(line, target, expression, self.scope | index), self.value("a", index))
+        return self.finished(
+            "a", index, expected_terms(line, target, expression, self.scope | index), self.value("a", index)
+        )
 
     def value(self, name: str, index: dict[str, int]) -> float:
         """What derivation.py computed."""
@@ -203,7 +205,7 @@ class Trace:
         index: dict[str, int] = {}
         if name != "C":
             lowest = 0 if name == "a" else 1
-            index["l"] = self._checked(l, "l", lowest, self.L, "layers")
+            index["l"] = self._checked(l, "l", lowest, self.L, f"{name!r} has layers")
             index["i"] = self._checked(i, "i", 0, self.sizes[index["l"]] - 1, f"layer {index['l']} has units")
         if name in OF_WEIGHT:
             below = index["l"] - 1

@@ -25,7 +25,7 @@ def written(
     """
     l, i, j, s = chosen(trace, l, i, j, s)
     lines = [*_title(trace, l, i, j, s), *_notes(trace)]
-    for heading, terms, text in _sections(trace, l, i, j, s):
+    for heading, terms, text in sections(trace, l, i, j, s):
         lines += ["", heading, "─" * len(heading), *_wrapped(text, WIDTH, "", "")]
         for term in terms:
             lines += ["", *term.lines(WIDTH, LISTED)]
@@ -33,18 +33,22 @@ def written(
 
 
 def chosen(
-    trace: "Trace", l: int | None, i: int | None, j: int | None, s: int | None
+    trace: "Trace",
+    l: int | None = None,
+    i: int | None = None,
+    j: int | None = None,
+    s: int | None = None,
+    names: tuple[str, str, str, str] = ("l", "i", "j", "s"),
 ) -> tuple[int, int, int, int]:
-    """The weight and the sample, checked; what is left out is chosen."""
-    s = trace._checked(0 if s is None else s, "s", 0, trace.S - 1, "the trace has samples")
-    hidden = max(1, trace.L - 1)
-    l = trace._checked(hidden if l is None else l, "l", 1, trace.L, "layers")
+    """The weight and the sample, checked; what is left out is chosen. names: what messages call them."""
+    s = trace._checked(0 if s is None else s, names[3], 0, trace.S - 1, "the trace has samples")
+    l = trace._checked(max(1, trace.L - 1) if l is None else l, names[0], 1, trace.L, "the network has layers")
+    if i is not None:
+        i = trace._checked(i, names[1], 0, trace.sizes[l] - 1, f"layer {l} has units")
+    if j is not None:
+        j = trace._checked(j, names[2], 0, trace.sizes[l - 1] - 1, f"layer {l - 1} has units")
     size = np.abs(trace.dW[l])
     size = np.where(np.isfinite(size), size, -1.0)
-    if i is not None:
-        i = trace._checked(i, "i", 0, trace.sizes[l] - 1, f"layer {l} has units")
-    if j is not None:
-        j = trace._checked(j, "j", 0, trace.sizes[l - 1] - 1, f"layer {l - 1} has units")
     if i is None:
         i = int(np.argmax(size.max(axis=1) if j is None else size[:, j]))
     return l, i, int(np.argmax(size[i])) if j is None else j, s
@@ -64,7 +68,8 @@ def _notes(trace: "Trace") -> Iterator[str]:
         yield from _wrapped(note, WIDTH, "  ", "  ")
 
 
-def _sections(trace: "Trace", l: int, i: int, j: int, s: int) -> Iterator[tuple[str, list[Term], str]]:
+def sections(trace: "Trace", l: int, i: int, j: int, s: int) -> Iterator[tuple[str, list[Term], str]]:
+    """(heading, terms, text) of each step of the derivation, for the weight W[l][i, j] and sample s."""
     L = trace.L
     yield (
         "Forward: from the input to the cost",
@@ -120,7 +125,7 @@ def _recursion(trace: "Trace", l: int, i: int, s: int) -> Iterator[Term]:
 
 
 def _down(trace: "Trace", l: int, s: int) -> str:
-    between = f", by way of the unit of each layer that counts most for it" if l < trace.L - 1 else ""
+    between = ", by way of the unit of each layer that counts most for it" if l < trace.L - 1 else ""
     return f"A unit further down acts on the cost through all units of the layer above{between}."
 
 

@@ -1,0 +1,135 @@
+"""bpjit explain: back-propagation derived, with the numbers of a model and of a sample of its data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import values
+from .options import Cells, Reading, Reported, panel
+from .output import check_outputs, is_standard_output, write_json, wrong_options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bpjit.explain import Term, Trace
+    from bpjit.tables import Model, Source
+
+NAME = "explain"
+EXAMPLES = """Examples:
+
+bpjit explain digits.safetensors --data digits --sample 3
+
+bpjit explain houses.safetensors --data sold.csv --sample 0,5,9 --layer 2 --unit 0 --weight 5 --optimizer adam"""
+
+_what, _step = panel("What is explained?"), panel("The step")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Reported, Reading):
+    """Options of `bpjit explain`."""
+
+    model: Annotated[Path, typer.Argument(help="A file that bpjit train --save or net.save wrote.")]
+    data: Annotated[str, _what("Samples with their targets, as those it was trained on: a file, or digits.")]
+    sample: Annotated[str, _what("Its row, counted from 0; several, as 0,5,9, make a mini-batch.")] = "0"
+    layer: Annotated[int | None, _what("Of the weight, from 1.", show_default="the last hidden one")] = None
+    unit: Annotated[
+        int | None, _what("Of that layer, from 0, which the weight leads to.", show_default="of the largest gradient")
+    ] = None
+    weight: Annotated[
+        int | None,
+        _what("The unit of the layer below that it comes from, from 0.", show_default="of the largest gradient"),
+    ] = None
+    optimizer: Annotated[str, _step("As in bpjit train: sgd(learning_rate=0.1), adam, ...")] = "sgd"
+    missing: Annotated[str | None, Cells.option(Cells.MISSING, show_default="as in training")] = None
+    unknown: Annotated[str | None, Cells.option(Cells.UNKNOWN, show_default="as in training")] = None
+
+
+def run(options: Options) -> None:
+    """Derive back-propagation with a model's own numbers, each equation beside the line of code that computes it."""
+    from bpjit import tables
+    from bpjit.engine.optimizers import OPTIMIZERS
+
+    with wrong_options():
+        check_outputs({"--json": options.json})
+        rows = _rows(options.sample)
+        optimizer = values.made(options.optimizer, OPTIMIZERS, "optimizer")
+        model = tables.Model.load(options.model)
+        source = tables.open_source(
+            options.data,
+            target=model.preparation.target,
+            missing_values=options.missing_values or (),
+            encoding=options.encoding,
+            delimiter=options.delimiter,
+        )
+        x, t = _samples(model, source, rows, options)
+        trace = model.net.trace(x, t, optimizer)
+        place = _place(trace, options)
+        text = trace.walk(*place)
+    if not is_standard_output(options.json):
+        print(text)
+    if options.json is not None:
+        content = {"model": str(options.model), "data": options.data, "samples": rows, "notes": list(trace.notes)}
+        write_json(options.json, content | _content(trace, *place))
+
+
+def _rows(text: str) -> list[int]:
+    rows = values.widths(text, "--sample")
+    if not rows or min(rows) < 0:
+        raise ValueError(f"--sample must be rows, counted from 0, as 3 or 0,5,9, got {text!r}")
+    return rows
+
+
+def _samples(model: "Model", source: "Source", rows: list[int], options: Options) -> tuple["np.ndarray", "np.ndarray"]:
+    """X and t of these rows, as training would have them."""
+    import numpy as np
+
+    from bpjit import DataError
+
+    found: dict[int, tuple[np.ndarray, Any]] = {}
+    wanted = set(rows)
+    for block in model.preparation.blocks(source, True, options.missing, options.unknown, dtype=model.net.dtype):
+        numbers, t = block.rows, np.asarray(block.t)
+        for k in np.flatnonzero(np.isin(numbers, rows)):
+            found[int(numbers[k])] = block.X[k], t[k]
+        if wanted <= found.keys():
+            break
+    for row in rows:
+        if row not in found and row >= source.rows:
+            raise ValueError(f"--sample is {row}, but {source.name} has rows 0 … {source.rows - 1}")
+        if row not in found:
+            raise DataError(
+                f"{source.name}: row {row + 1} (--sample {row}) lacks a value: choose another, or --missing fill"
+            )
+    return np.array([found[row][0] for row in rows]), np.array([found[row][1] for row in rows])
+
+
+def _place(trace: "Trace", options: Options) -> tuple[int, int, int, int]:
+    """The weight and the sample, with messages that name the options."""
+    from bpjit.explain import walk
+
+    return walk.chosen(
+        trace, options.layer, options.unit, options.weight, 0, names=("--layer", "--unit", "--weight", "--sample")
+    )
+
+
+def _content(trace: "Trace", l: int, i: int, j: int, s: int) -> dict[str, Any]:
+    """The walk for programs."""
+    from bpjit.explain import walk
+
+    sections = [
+        {"heading": heading, "text": text, "terms": [_term(term) for term in terms]}
+        for heading, terms, text in walk.sections(trace, l, i, j, s)
+    ]
+    return {"layer": l, "unit": i, "weight": j, "sample": s, "loss": trace.C, "sections": sections}
+
+
+def _term(term: "Term") -> dict[str, Any]:
+    return {
+        "name": term.name, "index": term.index, "equation": term.equation, "here": term.here,
+        "substituted": term.substituted, "value": term.value, "source": term.source, "code": term.code,
+        "marks": list(term.marks), "notes": list(term.notes),
+        "parts": [{"value": part.value, "equation": part.equation, "others": part.others} for part in term.parts],
+        "where": [{"equation": line.equation, "value": line.value} for line in term.where],
+    }  # fmt: skip
