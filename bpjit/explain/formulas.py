@@ -3,11 +3,11 @@
 import ast
 import inspect
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
 from .expression import Apply, Node, Number, Symbol, mapped, walk
 from .statements import NotShown, Reader
@@ -48,11 +48,11 @@ def source_of(function: Callable) -> Source | None:
         return None
     linecache.checkcache(code.co_filename)
     try:
-        tree = _parsed("".join(linecache.getlines(code.co_filename)))
+        definitions = _definitions("".join(linecache.getlines(code.co_filename)))
         parameters = tuple(inspect.signature(plain).parameters)
     except (SyntaxError, TypeError, ValueError):
         return None
-    found = [node for node in _functions_at(tree, code.co_firstlineno) if _is_of(node, plain, parameters)]
+    found = [node for node in definitions.get(code.co_firstlineno, ()) if _is_of(node, plain, parameters)]
     if len(found) != 1:
         return None
     definition = found[0]
@@ -63,21 +63,22 @@ def source_of(function: Callable) -> Source | None:
     return Source(definition, code.co_filename, parameters)
 
 
-@cache
-def _parsed(text: str) -> ast.Module:
-    return ast.parse(text)
+Definition: TypeAlias = ast.FunctionDef | ast.Lambda
 
 
-def _functions_at(tree: ast.Module, line: int) -> Iterator[ast.FunctionDef | ast.Lambda]:
-    """Those that begin in a line; a function's first line is that of its first decorator."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Lambda) and node.lineno == line:
-            yield node
-        if isinstance(node, ast.FunctionDef) and line in {node.lineno, *(each.lineno for each in node.decorator_list)}:
-            yield node
+@lru_cache(16)
+def _definitions(text: str) -> dict[int, list[Definition]]:
+    """The functions of a file by the line in which they begin, which may be that of a decorator."""
+    found: dict[int, list[Definition]] = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, Definition):
+            decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
+            for line in {node.lineno, *(each.lineno for each in decorators)}:
+                found.setdefault(line, []).append(node)
+    return found
 
 
-def _is_of(node: ast.FunctionDef | ast.Lambda, function: Any, parameters: tuple[str, ...]) -> bool:
+def _is_of(node: Definition, function: Any, parameters: tuple[str, ...]) -> bool:
     """Whether the definition is that of the function: of several in a line the one where its code stands."""
     if tuple(each.arg for each in node.args.args) != parameters:
         return False

@@ -40,9 +40,15 @@ class Functions:
         self.sigma: list[Callable[[float], float]] = [_none, *map(_sigma, entries)]
         self.sigma_prime: list[Callable[[float], float]] = [_none, *map(_sigma_prime, entries)]
         self.cost_of_sample, self.dC_dy = _cost(loss), _slope(loss)
+        self._shown: dict[tuple[str, int], Shown] = {}
 
     def shown(self, name: str, l: int = 0) -> Shown:
         """Of "sigma" or "sigma_prime" of layer l, "cost_of_sample" or "dC_dy"."""
+        if (name, l) not in self._shown:
+            self._shown[name, l] = self._made(name, l)
+        return self._shown[name, l]
+
+    def _made(self, name: str, l: int) -> Shown:
         entry: Activation | Loss = self.entries[l - 1] if name in ("sigma", "sigma_prime") else self.loss
         is_slope = name in ("sigma_prime", "dC_dy")
         label = f"{entry.name}{'′' if is_slope else ''}"

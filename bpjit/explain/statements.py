@@ -352,8 +352,8 @@ ROOTS = ("forward", "cost", "output_delta", "backward", "gradient", "descend")
 def read(source: str, roots: tuple[str, ...] = ROOTS) -> list[Equation]:
     """The equations of the source's functions, and of those that they call.
 
-    >>> from bpjit import derivation
-    >>> equations = read(open(derivation.__file__, encoding="utf-8").read())
+    >>> from bpjit.explain.specification import Specification
+    >>> equations = read(Specification.of().source)
     >>> [(each.name, each.line) for each in equations if "E7" in each.marks]
     [('delta', 140)]
     """
