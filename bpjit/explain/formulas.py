@@ -9,15 +9,15 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
-from .expression import Apply, Node, Number, Symbol, mapped, walk
+from .expression import OPERATIONS, Apply, Negative, Node, Number, Operation, Sum, Symbol, mapped, walk
 from .statements import NotShown, Reader
 
 READABLE = {
     "exp", "expm1", "log", "log1p", "tanh", "sigmoid", "abs", "sqrt", "max", "min", "clamp", "sign", "sin", "cos",
-    "sinh", "cosh", "smallest", "sigmoid_of", "tanh_of", "normal_cdf", "normal_density",
+    "sinh", "cosh", "sigmoid_of", "tanh_of", "normal_cdf", "normal_density",
 }  # fmt: skip
 """Functions whose names say what they are; a formula with others is not shown."""
-ITSELF = ("flushed", "number")
+ITSELF = ("flushed", "number", "smallest")
 """Functions that give their argument back, but for the rounding."""
 LONGEST = 24
 """Nodes of a formula; a longer one would not be read."""
@@ -172,3 +172,62 @@ def _with_constants(node: Node, function: Callable, parameters: tuple[str, ...])
         return mapped(part, constant)
 
     return constant(node)
+
+
+def formula_of_outputs(kernel: Callable, settings: dict[str, float]) -> Node | None:
+    """What a kernel of a loss adds to the cost of a sample, or writes as its slope along output i, from its only
+    statement that does; None where there are several, or other names in it than y and t.
+
+    >>> from bpjit.engine.losses import LOSSES
+    >>> from bpjit.explain.text import text
+    >>> text(formula_of_outputs(LOSSES["cross_entropy"].cost.function, {"smoothing": 0.0}))
+    '−Σᵢ tᵢ log(yᵢ)'
+    """
+    source = source_of(kernel)
+    if source is None:
+        return None
+    try:
+        found = reader(source).read()
+    except (NotShown, KeyError):
+        return None
+    if len(found) != 1:
+        return None
+    names = {each.name: each.expression for each in found[0].where}
+
+    def put_in(node: Node) -> Node:
+        match node:
+            case Symbol(name, None, ()) if name in names:
+                return put_in(names[name])
+            case Symbol(name, None, ()) if name in settings:
+                return Number(settings[name])
+            case Symbol("y" | "t" as name, None, (index, Symbol("s"))):
+                return Symbol(name, None, (index,))
+        return mapped(node, put_in)
+
+    expression = found[0].expression
+    is_cost = len(found[0].target.indices) == 1
+    sign = "+"
+    if is_cost and isinstance(expression, Operation):  # cost[s] + ...
+        sign, expression = expression.operator, expression.right
+    node = folded(simplified(put_in(expression)))
+    if is_cost:
+        node = Sum("i", Number(0), Symbol("n", Symbol("L")), node)
+        node = Negative(node) if sign == "-" else node
+    called = {each.function.name for each in walk(node) if isinstance(each, Apply)}
+    known = {each.name for each in walk(node) if isinstance(each, Symbol)} - called
+    return None if called - READABLE or known - {"y", "t", "n", "i", "L"} else node
+
+
+def folded(node: Node) -> Node:
+    """With the arithmetic of plain numbers done, and without what is times 1 or plus 0."""
+    node = mapped(node, folded)
+    match node:
+        case Operation("+" | "-" | "*" as sign, Number(left), Number(right)):
+            return Number(OPERATIONS[sign](left, right))
+        case Operation("*", Number(1.0), other) | Operation("*", other, Number(1.0)):
+            return other
+        case Operation("+", Number(0.0), other) | Operation("+" | "-", other, Number(0.0)):
+            return other
+        case Operation("*" | "/", Number(0.0), _):
+            return Number(0.0)
+    return node

@@ -9,7 +9,7 @@ from ..engine import custom
 from ..engine.activations import Activation
 from ..engine.losses import Loss
 from .expression import Number, Symbol, mapped
-from .formulas import formula
+from .formulas import folded, formula, formula_of_outputs
 from .text import text
 
 FLOAT64 = np.dtype(np.float64)
@@ -55,6 +55,11 @@ class Functions:
         is_default = entry.setting is None or entry.value == entry.setting.default
         setting = "" if is_default or entry.setting is None else f"{entry.setting.name}={entry.value:g}"
         found = formula(entry.functions[is_slope]) if entry.functions else None
+        if found is None and entry is self.loss:
+            kernel = self.loss.cost_prime if is_slope else self.loss.cost
+            names = kernel.function.__code__.co_varnames[: kernel.function.__code__.co_argcount]
+            of_outputs = formula_of_outputs(kernel.function, {names[-1]: entry.value})
+            return Shown(label, "" if of_outputs is None else text(of_outputs), setting)
         if found is None:
             return Shown(label, setting=setting)
         parameters, node = found
@@ -65,7 +70,7 @@ class Functions:
                 return Number(entry.value)
             return mapped(part, set_in)
 
-        formula_text = text(set_in(node))
+        formula_text = text(folded(set_in(node)))
         if entry is self.loss:
             return Shown(label, f"of each output, {formula_text}", setting)
         return Shown(label, formula_text, setting)

@@ -64,7 +64,7 @@ def whole_range(node: Sum) -> bool:
     if isinstance(end.layer, Number):  # indices are put in: the general equation has shown what it runs over
         return True
     wanted: dict[str, Node] = {
-        "i": Symbol("l"),
+        "i": Symbol("L"),
         "j": Operation("-", Symbol("l"), Number(1)),
         "k": Operation("+", Symbol("l"), Number(1)),
         "m": Symbol("L"),

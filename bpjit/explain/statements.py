@@ -301,6 +301,10 @@ class Reader:
     def symbol(self, value: ast.expr) -> Symbol:
         """An entry of an array: a[l][s, i], t[s]; or of the sizes: z[l].shape[1]."""
         match value:
+            case ast.Subscript(value=ast.Attribute(value=ast.Name(), attr="shape"), slice=ast.Constant(value=0)):
+                return Symbol("n", Symbol("L"))  # of a block of outputs, in the engine
+            case ast.Subscript(value=ast.Attribute(value=ast.Name(), attr="shape"), slice=ast.Constant(value=1)):
+                return Symbol("S")
             case ast.Subscript(
                 value=ast.Attribute(value=ast.Subscript(value=ast.Name(id=name), slice=layer), attr="shape")
             ):

@@ -47,7 +47,8 @@ def _written(node: Node, bound: frozenset[str]) -> tuple[str, int]:
         case Symbol():
             return _symbol(node, bound), ATOM
         case Negative(operand):
-            return f"−{_within(operand, NEGATION, bound)}", NEGATION
+            least = PRODUCT if isinstance(operand, Sum) else NEGATION
+            return f"−{_within(operand, least, bound)}", NEGATION
         case Operation("==", left, right):
             return f"[{text(left, bound)} = {text(right, bound)}]", ATOM
         case Operation("**", left, right):
