@@ -380,10 +380,26 @@ def test_layers_schedules_and_what_a_trainer_does_besides():
     assert frozen.value == trace.W[1][0, 0] and "frozen" in str(frozen)
     for l, rate in ((2, 0.01), (3, 0.05)):
         term = trace.term("W", l=l, i=0, j=1)
-        assert term.value == pytest.approx(trace.W[l][0, 1] - rate * trace.dW[l][0, 1], rel=ROUNDING)
+        g = trace.dW[l][0, 1] + 0.01 * trace.W[l][0, 1]
+        assert term.value == pytest.approx(trace.W[l][0, 1] - rate * g, rel=ROUNDING)
+        assert "g ← g + λ₁ sign(θ) + λ₂ θ" in str(term) and "penalties.py:" in str(term)
     said = " ".join(trace.notes)
     assert "l2" in said and "dropout" in said and "2 mini-batches" in said
     assert all(note.split()[0] in trace.walk().replace("\n ", "") for note in trace.notes)
+
+
+def test_penalties_are_in_the_step_that_the_trainer_makes():
+    X, t = mini_batch(5)
+    net = network(sizes=[3, 4, 2])
+    trainer = bpjit.Trainer(net, bpjit.Adam(0.1), batch_size=5, shuffle=False, seed=0, l1=0.02, l2={1: 0.3})
+    trainer.fit(X, t, epochs=2)
+    trace = trainer.trace(X, t)
+    term = trace.term("W", l=1, i=2, j=1)
+    trainer.fit(X, t, epochs=1)
+    for l, (W, b) in enumerate(net.parameters(), start=1):
+        np.testing.assert_allclose(trace.updated_W[l], W, rtol=1e-9)
+        np.testing.assert_allclose(trace.updated_b[l], b, rtol=1e-9)
+    assert "λ₂ θ = " in str(term)
 
 
 def test_what_has_no_step_says_so():

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ..training import Trainer
 
 LEFT_OUT = {
-    "l1": "the penalty l1 is in neither C nor the gradients nor the update of this trace",
-    "l2": "the penalty l2 is in neither C nor the gradients nor the update of this trace",
+    "l1": "the penalty l1 is in the update of this trace, but neither in C nor in the gradients",
+    "l2": "the penalty l2 is in the update of this trace, but neither in C nor in the gradients",
     "dropout": "dropout is not in this trace: every unit is kept, as in predict",
     "input_noise": "no noise is added to the input of this trace",
     "max_norm": "the update of this trace is before max_norm scales weights down",
@@ -49,6 +49,7 @@ def of_trainer(trainer: "Trainer", x: Any, t: Any) -> Trace:
             1.0 if factors is None else float(factors[0]),
             trainer._optimizers,
             _moments(net, trainer._moments),
+            _penalties(trainer),
         )
     notes += tuple(
         f"{LEFT_OUT[name]} (the trainer has {name}={value})"
@@ -58,6 +59,11 @@ def of_trainer(trainer: "Trainer", x: Any, t: Any) -> Trace:
     if trainer.accumulate > 1:
         notes += (f"the trainer would add the gradients of {trainer.accumulate} mini-batches before its update",)
     return Trace(net, x, t, update, notes)
+
+
+def _penalties(trainer: "Trainer") -> dict[int, tuple[float, float]]:
+    given = trainer.regularization
+    return {l: (given.l1.get(l, 0.0), given.l2.get(l, 0.0)) for l in {*given.l1, *given.l2}}
 
 
 def _check(optimizer: Any) -> None:

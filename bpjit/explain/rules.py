@@ -2,11 +2,12 @@
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from ..engine import penalties
 from ..engine.optimizer import Optimizer
-from .expression import Apply, Node, Symbol, walk
+from .expression import Apply, Node, Operation, Symbol, mapped, walk
 from .formulas import Source, reader, simplified, source_of
 from .statements import NotShown, Reader
 
@@ -150,5 +151,24 @@ def opaque(rule: Rule, optimizer: Optimizer) -> Assignment:
     return Assignment(rule.theta, Apply(Symbol(type(optimizer).__name__), arguments), "←", "", "")
 
 
-def renamed(assignment: Assignment, **changes: Any) -> Assignment:
-    return replace(assignment, **changes)
+def penalty_of(rule: Rule) -> Assignment:
+    """What penalties add to the gradient, as the engine's kernel has it.
+
+    >>> from bpjit import SGD
+    >>> from bpjit.explain.text import text
+    >>> text(penalty_of(rule_of(SGD(momentum=0.9))).expression)
+    'g + λ₁ sign(θ) + λ₂ θ'
+    """
+    source = source_of(penalties.penalize.function)
+    assert source is not None
+    reads = reader(source)
+
+    def renamed(node: Node) -> Node:
+        return Symbol(rule.theta) if isinstance(node, Symbol) and node.name == "w" else mapped(node, renamed)
+
+    for statement in ast.walk(source.definition):
+        match statement:
+            case ast.AugAssign(target=ast.Subscript(value=ast.Name(id="g")), op=ast.Add(), value=value):
+                node = Operation("+", Symbol(rule.gradient), renamed(_readable(reads, value)))
+                return Assignment(rule.gradient, node, "←", source.citation(statement), source.code(statement))
+    raise NotShown("the penalty")

@@ -10,7 +10,7 @@ import numpy as np
 from . import mathml
 from .equations import NOTHING, explained, substituted
 from .expression import Node, NoValue, Number, Operation, Scope, Symbol, evaluate, mapped, walk
-from .rules import Assignment, Rule, opaque, rule_of
+from .rules import Assignment, Rule, opaque, penalty_of, rule_of
 from .term import Line, Part, Term
 from .text import number, text
 from .update import Update
@@ -78,6 +78,9 @@ def _ruled(trace: "Trace", name: str, index: dict[str, int], rule: Rule) -> Term
     slope = _target("db" if bias else "dW", index)[1]
     statements = list(rule.statements) or [opaque(rule, optimizer)]
     where = [Line(f"{text(Symbol(rule.gradient))} = {text(slope)}", "", float(g[place]))]
+    if any(update.penalty(l, bias)):
+        scope["l1"], scope["l2"] = update.penalty(l, bias)
+        where.append(_done(penalty_of(rule), scope, {}, place))
     where += [
         Line(f"{text(Symbol(moment))} before this step", "", float(values[place])) for moment, values in moments.items()
     ]

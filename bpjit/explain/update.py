@@ -17,7 +17,8 @@ Layers = list[np.ndarray]
 @dataclass
 class Update:
     """One step of an optimiser: its number, from 1, the factor on its learning rate, what steps single layers in its
-    place (None for nothing), and its moments before: [(mW, mb) by layer] for each.
+    place (None for nothing), its moments before: [(mW, mb) by layer] for each; and the penalties (l1, l2) of the
+    weights of single layers, whose slopes are added to the gradient.
     """
 
     optimizer: Optimizer
@@ -25,6 +26,7 @@ class Update:
     factor: float = 1.0
     layers: Mapping[int, Optimizer | None] = field(default_factory=dict)
     moments: list[tuple[Layers, Layers]] = field(default_factory=list)
+    penalties: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     def of(self, l: int, bias: bool) -> Optimizer | None:
         """What steps the weights or biases of a layer."""
@@ -38,11 +40,17 @@ class Update:
     def is_descent(self, l: int, bias: bool) -> bool:
         """Whether the step is E10 itself."""
         optimizer = self.of(l, bias)
+        if any(self.penalty(l, bias)):
+            return False
         return type(optimizer) is SGD and optimizer.momentum == 0.0 and optimizer.weight_decay == 0.0
 
     def moments_of(self, l: int, bias: bool) -> list[np.ndarray]:
         """The moments before the step, each shaped as what they belong to."""
         return [pair[bias][l] for pair in self.moments]
+
+    def penalty(self, l: int, bias: bool) -> tuple[float, float]:
+        """(l1, l2) of the weights or biases of a layer."""
+        return (0.0, 0.0) if bias else self.penalties.get(l, (0.0, 0.0))
 
     def apply(self, theta: np.ndarray, g: np.ndarray, l: int, bias: bool) -> "Applied":
         """The kernels of the engine, in float64, on an array of parameters and their gradient."""
@@ -52,7 +60,8 @@ class Update:
         settings = optimizer.settings()
         if optimizer.rate_setting >= 0:
             settings[optimizer.rate_setting] *= self.factor
-        w, gradient = _in_blocks(theta), _in_blocks(g)
+        l1, l2 = self.penalty(l, bias)
+        w, gradient = _in_blocks(theta), _in_blocks(g + l1 * np.sign(theta) + l2 * theta)
         kept = np.zeros((len(moments), w.size))
         for row, moment in zip(kept, moments):
             row[: moment.size] = moment.ravel()
