@@ -452,6 +452,13 @@ def test_check_puts_differences_beside_each_gradient():
     assert not trace.check().passed
 
 
+def test_outputs_that_are_rounded_to_0_or_1_are_spoken_of():
+    net = network(sizes=[1, 1], output="sigmoid", loss="binary_cross_entropy")
+    net.set_parameters([([[50.0]], [0.0])])
+    assert "rounded to 0 or 1" in " ".join(net.trace([1.0], [0.0]).notes)
+    assert net.trace([1.0], [1.0]).notes == net.trace([0.1], [0.0]).notes == ()
+
+
 def test_a_trace_stays_as_it_was_made():
     X, t = mini_batch()
     net = network()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import validation
+from ..engine.losses import PAIRS
 from ..network import Network, Parameters
 from .equations import MOST, Explained, expected_terms, explained
 from .expression import evaluate
@@ -29,6 +30,10 @@ OF_SAMPLE = ("z", "a", "delta", "dz_dw", "dC_dw", "dz_db")
 STEPS = ("W", "b")
 NAMES = ("z", "a", "C", "delta", "dz_dw", "dz_db", "dC_dw", "dW", "db", "W", "b")
 """What a term may be: see `Trace.term`."""
+SATURATED = (
+    "an output is rounded to 0 or 1, where the quotients of E6 have lost their digits: the engine, which computes C "
+    "and delta of the last layer from z for this output and loss, has other numbers here"
+)
 MOST_WORK = 2 * 10**8
 """Products of a trace, which plain Python takes a minute or so for."""
 
@@ -80,6 +85,8 @@ class Trace:
             )
         self.functions = Functions(net._model.activations, net._model.loss)
         self._run()
+        if self._is_saturated():
+            self.notes += (SATURATED,)
 
     def _run(self) -> None:
         """The functions of derivation.py, one after the other."""
@@ -99,6 +106,13 @@ class Trace:
         self.coefficients: dict[tuple[int, bool], np.ndarray] = {}
         if self.update is not None:
             self._step(run, self.update)
+
+    def _is_saturated(self) -> bool:
+        """Whether the quotients of E6 have lost their digits, where the engine computes C and delta^L from z."""
+        if (self.net.output, self.functions.loss.name) not in PAIRS:
+            return False
+        y = self.a[-1]
+        return bool(((y == 0) & (self.t != 0) | (y == 1) & (self.t != 1) & (not self.functions.softmax)).any())
 
     def _step(self, run: SimpleNamespace, update: Update) -> None:
         """E10 where it is that, and else what the optimiser does; biases that the network has not stay 0."""
