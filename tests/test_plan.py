@@ -264,12 +264,14 @@ def test_the_pace_follows_a_machine_that_changes():
         assert pace.result().threads == (1 if busy else 2)
 
 
-def test_measurements_that_are_too_short_do_not_count():
-    pace = plan.Pace(plan.Plan(2, 4, "work"))
-    for _ in range(10):
-        assert pace.next()[0].threads == 2
-        pace.took(2, 1, 0.9 * plan.Pace.LEAST)
-    assert pace.result() == pace.plan
+def test_calls_that_are_too_short_to_be_measured_are_added_up():
+    pace, taken = plan.Pace(plan.Plan(2, 4, "work")), []
+    for _ in range(12):
+        taken.append(pace.next()[0].threads)
+        pace.took(taken[-1], 1, plan.Pace.LEAST * (0.4 if taken[-1] == 2 else 0.3))
+    assert taken[:9] == [2, 2, 2, 2, 1, 1, 1, 1, 1]  # of each, the first call does not count
+    assert taken[9:].count(1) >= 2
+    assert pace.result().threads == 1
 
 
 @pytest.mark.parametrize("cold", [1, 2])

@@ -150,7 +150,7 @@ class Pace:
     """
 
     LEAST = 5e-4
-    """Seconds that a measurement must last."""
+    """Seconds that a measurement must last; shorter calls are added up."""
     LOOK = 1e-2
     """Seconds that a look should last."""
     AGAIN = 50
@@ -160,6 +160,7 @@ class Pace:
         self.plan, self.alone = plan, Plan(1, PIECE, "one thread was faster")
         self._begun: set[int] = set()
         self._seconds: dict[int, float] = {}
+        self._adding_up: dict[int, tuple[int, float]] = {}
         self._calls, self._again = 0, 1
 
     def begin(self) -> None:
@@ -182,9 +183,15 @@ class Pace:
 
     def took(self, threads: int, steps: int, seconds: float) -> None:
         """Tells that so many steps on so many threads took so many seconds."""
-        if seconds >= self.LEAST and threads in self._begun:
+        if threads not in self._begun:
+            self._begun.add(threads)
+            return
+        before = self._adding_up.pop(threads, (0, 0.0))
+        steps, seconds = before[0] + steps, before[1] + seconds
+        if seconds >= self.LEAST:
             self._seconds[threads] = seconds / steps
-        self._begun.add(threads)
+        else:
+            self._adding_up[threads] = steps, seconds
 
     def result(self) -> Plan:
         """The plan, or one thread where that was measured to be faster."""

@@ -13,7 +13,7 @@ from ..engine import epoch
 from ..engine.epoch import Place
 from ..engine.model import Epochs
 from ..engine.optimizer import Optimizer
-from ..engine.plan import Pace
+from ..engine.plan import Pace, Plan
 from ..network import CALL_FLOPS, Network
 from ..schedules import Schedule
 from ..sources import Dense
@@ -68,16 +68,16 @@ class Descent:
         self.losses, self.penalties, self.weights = np.zeros((3, steps))
         flops = 6 * batch_size * sum(n * m for n, m in pairwise(net.sizes))
         self.at_once = max(1, CALL_FLOPS // flops)
-        is_small = steps <= self.at_once and self.pace.plan.threads == 1 and source.whole and not config.DISABLE_JIT
-        self._epochs = self._ready(steps) if is_small else None
+        self.is_small = steps <= self.at_once and source.whole and not config.DISABLE_JIT
+        self._epochs: Epochs | None = None
 
     def _ready(self, steps: int) -> Epochs:
-        """A whole epoch as one compiled call, which only the order and the factors change."""
+        """A whole epoch on one thread as one compiled call, which only the order and the factors change."""
         self.order = np.zeros(len(self.source), np.intp)
         data, _ = self.source.take(self.order, self._place(0), steps)
         self.factors = None if self.schedule is None else np.ones(steps)
         return Epochs(
-            self.net._model, self.state, self.rule, data, self._place(0), self.losses, self.pace.plan, self.factors,
+            self.net._model, self.state, self.rule, data, self._place(0), self.losses, self.pace.alone, self.factors,
             self.weights, self.penalties,
         )  # fmt: skip
 
@@ -90,35 +90,46 @@ class Descent:
         steps = len(self.counts)
         if rate is not None:
             self.state.groups.settings[:, self.rule.rate_setting] = rate
-        if self._epochs is None:
-            self._train_in_parts(order)
-        else:
-            self.order[:] = order
-            if self.schedule is not None and self.factors is not None:
-                self.factors[:] = self.schedule.factors(self.updates, steps, steps, self.scheduled)
-            self._epochs(self.epochs, self.updates)
-            self.updates += steps
+        step = 0
+        while step < steps:
+            plan, _ = self.pace.next()
+            if self.is_small and plan.threads == 1:
+                count, seconds = self._train_at_once(order, steps)
+            else:
+                count, seconds = self._train_part(order, step, plan)
+            self.pace.took(plan.threads, count, seconds)
+            step, self.updates = step + count, self.updates + count
         self.epochs += 1
         return self.losses, self.penalties, self.weights
 
-    def _train_in_parts(self, order: np.ndarray) -> None:
-        steps, step = len(self.counts), 0
-        while step < steps:
-            plan, _ = self.pace.next()
-            data, count = self.source.take(order, self._place(step), min(self.at_once, steps - step))
-            these = slice(step, step + count)
-            factors = None
-            if self.schedule is not None:
-                factors = self.schedule.factors(self.updates, count, steps, self.scheduled)
-            started = time.perf_counter()
-            self.net._model.train(
-                self.state, self.rule, data, self._place(step), self.losses[these], plan, draw=False, factors=factors,
-                weights=self.weights[these], penalties=self.penalties[these],
-            )  # fmt: skip
-            seconds = time.perf_counter() - started
-            self.pace.took(plan.threads, count, seconds)
+    def _train_at_once(self, order: np.ndarray, steps: int) -> tuple[int, float]:
+        """Trains an epoch of a small network; its steps and seconds."""
+        if self._epochs is None:
+            self._epochs = self._ready(steps)
+        self.order[:] = order
+        if self.schedule is not None and self.factors is not None:
+            self.factors[:] = self.schedule.factors(self.updates, steps, steps, self.scheduled)
+        started = time.perf_counter()
+        self._epochs(self.epochs, self.updates)
+        return steps, time.perf_counter() - started
+
+    def _train_part(self, order: np.ndarray, step: int, plan: Plan) -> tuple[int, float]:
+        """Trains some steps from this one on; how many, and seconds."""
+        steps = len(self.counts)
+        data, count = self.source.take(order, self._place(step), min(self.at_once, steps - step))
+        these = slice(step, step + count)
+        factors = None
+        if self.schedule is not None:
+            factors = self.schedule.factors(self.updates, count, steps, self.scheduled)
+        started = time.perf_counter()
+        self.net._model.train(
+            self.state, self.rule, data, self._place(step), self.losses[these], plan, draw=False, factors=factors,
+            weights=self.weights[these], penalties=self.penalties[these],
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        if not self.is_small:
             self.at_once = max(1, min(steps, int(count * CALL_SECONDS / max(seconds, 1e-9))))
-            step, self.updates = step + count, self.updates + count
+        return count, seconds
 
     def observe(self, record: Mapping[str, float]) -> bool:
         """Tells the schedule how the epoch was; whether it ends the training."""
