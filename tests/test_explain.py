@@ -302,6 +302,7 @@ def test_every_entry_of_the_tables_beside_the_twins():
                 ElementTree.fromstring(term.substituted_mathml)
 
 
+@pytest.mark.slow
 def test_users_own_entries_are_shown_by_their_formulas():
     bpjit.register_activation("cubic", lambda z: z * z * z / 3, lambda z: z * z)
 
@@ -357,6 +358,7 @@ def test_bias_correction_and_moments_are_shown():
     assert term.source.startswith("adam.py:") and "return theta" in term.code
 
 
+@pytest.mark.slow
 def test_an_optimizer_of_ones_own():
     def update(w, g, v, learning_rate=0.01, momentum=0.9):
         v = momentum * v + g
@@ -452,6 +454,7 @@ def test_check_puts_differences_beside_each_gradient():
     assert not trace.check().passed
 
 
+@pytest.mark.slow
 def test_outputs_that_are_rounded_to_0_or_1_are_spoken_of():
     net = network(sizes=[1, 1], output="sigmoid", loss="binary_cross_entropy")
     net.set_parameters([([[50.0]], [0.0])])

@@ -57,6 +57,7 @@ def test_a_mini_batch_as_json(run, model):
     assert len(terms["dW"]["parts"]) == 3
 
 
+@pytest.mark.slow
 def test_a_model_with_its_preparation(run, tmp_path):
     rows = {"rooms": [1.0, 2.0, 3.0, 4.0] * 5, "town": ["Rome", "Bern"] * 10, "rent": [1.5, 2.5, 3.5, 4.75] * 5}
     prepared = tables.prepare(tables.open_source(rows), "rent", seed=0)
@@ -92,6 +93,7 @@ def test_bad_requests_are_named_with_their_range(run, model, options, message):
     assert message in err and len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_entries")
 def test_a_model_with_an_activation_that_is_not_registered(run, tmp_path):
     bpjit.register_activation("doubled", lambda z: 2 * z, lambda z: 2.0)
