@@ -261,8 +261,8 @@ MUTANTS = [
         other_group="layout.of_group(coefficients, layer.weight_group)",
     ),
     *of("epoch.py", "for group in range(job.group_count):", dropped_last="for group in range(1):"),
-    *of("model.py", "lowest=int(np.argmax(trained))", too_high="lowest=int(np.argmax(trained)) + 1"),
-    *of("model.py", "tasks = network.tasks[trained[network.tasks.l]]", all_of_them="tasks = network.tasks"),
+    *of("job.py", "lowest=int(np.argmax(trained))", too_high="lowest=int(np.argmax(trained)) + 1"),
+    *of("job.py", "tasks = network.tasks[trained[network.tasks.l]]", all_of_them="tasks = network.tasks"),
     # the way in and out
     *of("batch.py", "last, side = first + samples - 1,", dropped_last="last, side = first + samples - 2,"),
     *of("batch.py", "tile.gather(X, rows, j, x[s], q)", zeroed="x[s, j : j + side, q : q + side] = 0"),

@@ -35,7 +35,10 @@ FLOORS = [
         for name in ("activations", "losses", "optimizers", "scikit_learn", "adam", "adaptive", "groups")
     },
     {f"bpjit.engine.{name}" for name in ("batch", "noise", "forward", "backward", "gradient")},
-    {f"bpjit.engine.{name}" for name in ("epoch", "penalties", "model", "order", "plan", "custom", "trace")},
+    {
+        f"bpjit.engine.{name}"
+        for name in ("epoch", "penalties", "order", "plan", "job", "calls", "ready", "model", "custom", "trace")
+    },
     {"bpjit.initializers", "bpjit.metrics", "bpjit.errors", "bpjit.user_function"}
     | {"bpjit.watching", "bpjit.early_stopping", "bpjit.callbacks"}
     | {"bpjit.sources", "bpjit.weights", "bpjit.holdout"}

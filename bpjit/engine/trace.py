@@ -6,11 +6,12 @@ import numpy as np
 
 from . import epoch, jit, layout
 from .batch import gather
+from .calls import GRADIENT
 from .epoch import Data, Place, layers_of
 from .forward import forward
 from .jit import call
 from .layout import of_block
-from .model import GRADIENT, Model
+from .model import Model
 from .optimizers import SGD
 from .plan import Plan
 

@@ -11,9 +11,9 @@ from numba.core import config
 from .. import watching
 from ..engine import epoch
 from ..engine.epoch import Place
-from ..engine.model import Epochs
 from ..engine.optimizer import Optimizer
 from ..engine.plan import Pace, Plan
+from ..engine.ready import Epochs
 from ..network import CALL_FLOPS, Network
 from ..schedules import Schedule
 from ..sources import Dense
