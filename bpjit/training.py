@@ -61,14 +61,15 @@ class Trainer:
 
     Raises ValueError or TypeError for a setting that is not possible.
 
-    >>> net = Network([2, 8, 2], seed=0)
-    >>> trainer = Trainer(net, SGD(learning_rate=0.1, momentum=0.9), batch_size=2, seed=0)
+    >>> import bpjit
+    >>> net = bpjit.Network([2, 8, 2], seed=0)
+    >>> trainer = bpjit.Trainer(net, bpjit.SGD(learning_rate=0.1, momentum=0.9), batch_size=2, seed=0)
     >>> X, t = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> trainer.fit(X, t, epochs=2).epochs
     2
     >>> trainer.fit(X, t, epochs=3).epochs  # goes on
     5
-    >>> Trainer(net, Adam(), layers={1: "frozen", -1: {"learning_rate": 1e-4}}).layers
+    >>> bpjit.Trainer(net, bpjit.Adam(), layers={1: "frozen", -1: {"learning_rate": 1e-4}}).layers
     {1: 'frozen', 2: {'learning_rate': 0.0001}}
     """
 
@@ -350,7 +351,7 @@ class Trainer:
 
         Raises what `Network.trace` raises.
 
-        >>> trainer = Trainer(Network([2, 8, 2], seed=0), optimizers.Adam(), seed=0)
+        >>> trainer = Trainer(Network([2, 8, 2], seed=0), optimizers.Adam(), batch_size=4, seed=0)
         >>> history = trainer.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=2)
         >>> trainer.trace([0, 1], 1).update.step
         3

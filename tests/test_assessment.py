@@ -1,7 +1,5 @@
 """Assessments: the scores beside scikit-learn's own, what is shown of them, and tests in which something is missing."""
 
-import doctest
-import importlib
 import json
 import math
 import sys
@@ -27,12 +25,6 @@ def answers(samples, classes, seed=0, clear=2.0, dtype=np.float32):
 
 def sizes(text):
     return [len(line) for line in text.splitlines()]
-
-
-@pytest.mark.parametrize("name", ["answers", "classes", "residuals"])
-def test_the_examples_run(name):
-    result = doctest.testmod(importlib.import_module(f"bpjit.assessment.{name}"))
-    assert (result.failed, result.attempted > 0) == (0, True)
 
 
 # ------------------------------------------------------------------------------------------- classification

@@ -1,8 +1,6 @@
 """`bpjit bench` and its parts: what it prints and writes, what it refuses, and that a figure has work behind it."""
 
-import doctest
 import functools
-import importlib
 import json
 import math
 import os
@@ -455,9 +453,3 @@ def test_the_chart_has_a_bar_for_each_ratio(tmp_path):
     assert [label.get_text() for label in adam.get_yticklabels()] == ["mnist\n784-128-10@128", "deep\n784-128-10@128"]
     with pytest.raises(ValueError, match="nothing to draw"):
         chart.chart(a_report(row()))
-
-
-@pytest.mark.parametrize("name", ["cases", "job", "measure", "peers", "report", "workers"])
-def test_the_examples_of_the_docstrings(name):
-    result = doctest.testmod(importlib.import_module(f"bpjit.bench.{name}"))
-    assert result.failed == 0 and result.attempted > 0

@@ -1,6 +1,5 @@
 """check_gradients: right gradients pass, wrong ones are found and named, kinks are told from faults."""
 
-import doctest
 import math
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from runs import bits, classes
 
 import bpjit
-from bpjit import gradient_check
 from bpjit.engine import activations, custom, losses
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_entries")
@@ -133,8 +131,3 @@ def test_bad_input():
         bpjit.check_gradients(net, X, t, per_layer=0)
     with pytest.raises(TypeError, match="seed must be an integer"):
         bpjit.check_gradients(net, X, t, seed=0.5)
-
-
-def test_the_example():
-    result = doctest.testmod(gradient_check)
-    assert result.attempted > 3 and result.failed == 0

@@ -1,6 +1,5 @@
 """Rows that are held out to validate: how many, which, and what is left to train."""
 
-import doctest
 import re
 
 import numpy as np
@@ -14,10 +13,6 @@ from bpjit import holdout
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 X, T = classes(40)
-
-
-def test_examples():
-    assert doctest.testmod(holdout).failed == 0
 
 
 def test_by_hand():

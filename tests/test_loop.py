@@ -1,7 +1,5 @@
 """The loop of a fit: validation and its metrics, budgets of steps and time, checkpoints, the best network."""
 
-import doctest
-import importlib
 import math
 import os
 import re
@@ -297,14 +295,6 @@ def test_an_option_that_there_is_not(option, nearest):
     with pytest.raises(TypeError):
         net.fit(*classes(), net=net)
     assert net.history is None
-
-
-@pytest.mark.parametrize(
-    "name", ["callbacks", "early_stopping", "history", "progress", "sweep", "training", "watching"]
-)
-def test_the_examples_of_the_docstrings(name):
-    names = {"SGD": bpjit.SGD, "Adam": bpjit.Adam}
-    assert doctest.testmod(importlib.import_module(f"bpjit.{name}"), extraglobs=names).failed == 0
 
 
 # Progress

@@ -1,6 +1,5 @@
 """Metrics: by hand, beside scikit-learn's, through evaluate; what fits which network, and what is refused."""
 
-import doctest
 import functools
 import math
 import re
@@ -35,10 +34,6 @@ def score(name, t, y, loss="cross_entropy"):
     y = np.asarray(y, np.float64)
     (of,) = choose(name, LOSSES[loss], y.shape[1]).values()
     return of(Answers(np.asarray(t), y, LOSSES[loss]))
-
-
-def test_examples():
-    assert doctest.testmod(metrics).failed == 0
 
 
 def test_the_table():

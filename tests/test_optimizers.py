@@ -2,7 +2,6 @@
 JSON. An entry of the table brings its tests along, but for its twin."""
 
 import dataclasses
-import doctest
 import json
 import math
 import re
@@ -14,8 +13,7 @@ from runs import CHECKOUT, classes, python, state_bits
 from safetensors.numpy import load_file
 
 import bpjit
-from bpjit import parameter_groups
-from bpjit.engine import adam, adaptive, optimizers, plan
+from bpjit.engine import optimizers, plan
 
 BY_RULE = [name for name in optimizers.OPTIMIZERS if name != "LBFGS"]  # which is the matter of test_lbfgs.py
 FULL_BATCH = {name for name, entry in optimizers.OPTIMIZERS.items() if entry.full_batch}
@@ -129,12 +127,6 @@ def test_settings_do_not_change(optimizer):
 def test_settings_that_are_refused(make, error, words):
     with pytest.raises(error, match=re.escape(words)):
         make()
-
-
-@pytest.mark.parametrize("module", [adam, adaptive, optimizers, parameter_groups], ids=lambda module: module.__name__)
-def test_the_examples(module):
-    found = doctest.testmod(module)
-    assert found.attempted > 0 and found.failed == 0
 
 
 def test_the_optimizer_that_the_documents_make():

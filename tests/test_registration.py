@@ -1,6 +1,5 @@
 """A user's own activations, losses, optimisers: checked, as good as those that are built in, and missed if absent."""
 
-import doctest
 import math
 import pickle
 import re
@@ -448,9 +447,3 @@ def test_the_first_name_that_is_missing_is_named(trainer, tmp_path):
         with pytest.raises(bpjit.NotRegisteredError, match=re.escape(words)):
             bpjit.Trainer.resume(tmp_path / "run")
     assert issubclass(bpjit.NotRegisteredError, bpjit.FileFormatError)
-
-
-@pytest.mark.parametrize("module", [registration, functions, differences])
-def test_the_examples(module):
-    result = doctest.testmod(module)
-    assert result.attempted > 0 and result.failed == 0

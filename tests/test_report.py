@@ -1,6 +1,5 @@
 """The HTML page of a run: what is in it, what never is, and how large it gets."""
 
-import doctest
 import math
 import re
 import sys
@@ -11,7 +10,7 @@ import pytest
 from test_assessment import answers
 
 import bpjit
-from bpjit import assessment, display, report
+from bpjit import assessment, report
 
 NOTHING_BETWEEN = {"meta", "path", "use", "br", "image"}
 HISTORY = {
@@ -84,11 +83,6 @@ def large():
     t = random.gamma(2, 1e5, 100_000)
     found = assessment.regression(t + 1e4 * random.normal(size=len(t)), t, target="price in €")
     return report.page(title="prices", rows={}, assessment=found), found
-
-
-@pytest.mark.parametrize("module", [report, display])
-def test_the_examples_run(module):
-    assert doctest.testmod(module).failed == 0
 
 
 def test_the_page_holds_all_that_it_was_given(run):

@@ -1,6 +1,5 @@
 """Sparse matrices and arrays in files: the bits of the dense array, block by block; what is refused; the memory."""
 
-import doctest
 import re
 
 import numpy as np
@@ -55,11 +54,6 @@ FORMS = {
     "view of a file": lambda folder: np.asarray(in_file(DENSE, folder)),
 }
 EACH = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-
-
-def test_examples():
-    for module in (sources, blocks):
-        assert doctest.testmod(module).failed == 0
 
 
 @EACH

@@ -1,6 +1,5 @@
 """The rate that a range test suggests: of curves whose steepest place is known, with noise, in a real run."""
 
-import doctest
 import math
 import sys
 
@@ -9,7 +8,6 @@ import pytest
 from runs import classes
 
 import bpjit
-from bpjit import plots, sweep
 from bpjit.schedules import Range
 from bpjit.sweep import Sweep
 
@@ -25,10 +23,6 @@ def curve(rates, steepest=1e-2, noise=0.0, seed=0):
         + beyond
         + noise * np.random.default_rng(seed).normal(size=len(rates))
     )
-
-
-def test_examples():
-    assert doctest.testmod(sweep).failed == doctest.testmod(plots).failed == 0
 
 
 @pytest.mark.parametrize("steepest", [1e-4, 1e-2, 0.3])

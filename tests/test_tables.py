@@ -1,10 +1,7 @@
 """Rows of a file as samples: the same numbers as pandas and scikit-learn make of them, whatever their number."""
 
-import doctest
 import errno
 import gc
-import importlib
-import pkgutil
 
 import numpy as np
 import pandas as pd
@@ -456,12 +453,6 @@ def test_too_many_names_for_a_file(monkeypatch):
     source = tables.open_source({"x" * 400: range(20), "t": ["a", "b"] * 10})
     with pytest.raises(tables.DataError, match="--ignore, or lower --max-categories"):
         tables.prepare(source, "t")
-
-
-@pytest.mark.parametrize("name", [name for _, name, _ in pkgutil.iter_modules(tables.__path__)] + [""])
-def test_the_examples_run(name):
-    module = importlib.import_module(f"bpjit.tables.{name}".rstrip("."))
-    assert doctest.testmod(module).failed == 0
 
 
 def test_the_rows_of_the_test_are_known_by_their_numbers():

@@ -1,6 +1,5 @@
 """Weights of samples and classes: what they are, and what the loss, its gradient and training make of them."""
 
-import doctest
 import re
 
 import numpy as np
@@ -21,10 +20,6 @@ W = np.random.default_rng(5).uniform(0, 3, 23)
 
 def network(loss="cross_entropy", sizes=(3, 4, 2), dtype="float64"):
     return bpjit.Network(sizes, activation="tanh", loss=loss, dtype=dtype, seed=0)
-
-
-def test_examples():
-    assert doctest.testmod(weights).failed == 0
 
 
 # Of classes
