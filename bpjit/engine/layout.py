@@ -245,30 +245,31 @@ class Layout:
         """needs_z: the layers whose z is wanted once their a is known. dropped: those with dropout."""
         panel = tile.panel(dtype)
         blocks = -(-capacity // panel)
-        layers = np.zeros(len(sizes), LAYER).view(np.recarray)
-        place = _Places()
+        place, records = _Places(), []
         for l, units in enumerate(sizes):
-            layer = layers[l]
-            layer.units, layer.panel, layer.blocks, layer.has_bias = units, panel, blocks, bias
-            layer.capacity = capacity
-            layer.panels, layer.unit_rows = -(-units // panel), _stored_rows(units)
-            layer.a = layer.out = place.work(blocks * layer.unit_rows * panel)
-            if l == 0:
-                continue
-            if l in dropped:  # sigma' looks at a
-                layer.out = place.work(blocks * layer.unit_rows * panel)
-            layer.inputs = sizes[l - 1]
-            layer.weight_rows = _stored_rows(sizes[l - 1])
-            layer.weights = place.theta(layer.panels * layer.weight_rows * panel)
-            layer.biases = place.theta(layer.panels * panel)
-            layer.z = place.work(blocks * layer.unit_rows * panel) if l in needs_z else layer.a
-            layer.delta_rows = place.work(layer.panels * blocks * panel * panel)
+            panels, unit_rows = -(-units // panel), _stored_rows(units)
+            of_units = blocks * unit_rows * panel
+            layer = {"units": units, "panels": panels, "unit_rows": unit_rows, "a": place.work(of_units)}
+            layer["out"] = layer["a"]
+            if l > 0:
+                if l in dropped:  # sigma' looks at a
+                    layer["out"] = place.work(of_units)
+                layer |= {"inputs": sizes[l - 1], "weight_rows": _stored_rows(sizes[l - 1])}
+                layer["weights"] = place.theta(panels * layer["weight_rows"] * panel)
+                layer["biases"] = place.theta(panels * panel)
+                layer["z"] = place.work(of_units) if l in needs_z else layer["a"]
+                layer["delta_rows"] = place.work(panels * blocks * panel * panel)
+            records.append(layer)
+        layers = np.zeros(len(sizes), LAYER).view(np.recarray)
+        for name in records[-1]:
+            layers[name] = [record.get(name, 0) for record in records]
+        layers["panel"], layers["blocks"], layers["capacity"], layers["has_bias"] = panel, blocks, capacity, bias
         # Layers take turns, each piece of the mini-batch in its own time: a block has one place whatever the layer.
-        layers.widest_rows = max(layers.unit_rows[1:])
-        places = [place.work(blocks * max(layers.unit_rows[1:]) * panel) for _ in range(2)]
-        layers.delta = np.resize(places, len(layers))
-        layers.target = place.work(blocks * layers[-1].unit_rows * panel)
-        return Layout(layers, _tasks(sizes, layers), place.theta_size, place.work_size, blocks)
+        widest = max(layers["unit_rows"][1:])
+        layers["widest_rows"] = widest
+        layers["delta"] = np.resize([place.work(blocks * widest * panel) for _ in range(2)], len(layers))
+        layers["target"] = place.work(blocks * layers["unit_rows"][-1] * panel)
+        return Layout(layers, _tasks(sizes, layers["panels"]), place.theta_size, place.work_size, blocks)
 
     @cached_property
     def _numbers(self) -> list[tuple[int, ...]]:
@@ -332,12 +333,12 @@ def _stored_rows(units: int) -> int:
     return (units + tile.SMALL - 1) | 1
 
 
-def _tasks(sizes: tuple[int, ...], layers: np.ndarray) -> np.ndarray:
+def _tasks(sizes: tuple[int, ...], panels: np.ndarray) -> np.ndarray:
     """The gradient cut into tasks by shapes alone: panels run under the same input units, which stay in cache."""
     tasks = [
         (l, p, j, min(TASK_ROWS, sizes[l - 1] - j))
         for l in range(1, len(sizes))
         for j in range(0, sizes[l - 1], TASK_ROWS)
-        for p in range(layers[l].panels)
+        for p in range(panels[l])
     ]
     return np.array(tasks, TASK).view(np.recarray)

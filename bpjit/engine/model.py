@@ -253,12 +253,13 @@ class Model:
 
     def _make_workspace(self, capacity: int, keep_z: bool = False, dropped: tuple[int, ...] = ()) -> Network:
         L, layout = len(self.activations), self.layout_for(capacity, keep_z, dropped)
-        for l in dropped:
-            layout.layers[l].drop = noise.drop.address(self.dtype)
+        if dropped:
+            layout.layers["drop"][list(dropped)] = noise.drop.address(self.dtype)
+        layout.layers["setting"][1:] = [entry.value for entry in self.activations]
+        layout.layers["sigma"][1:] = [entry.sigma.address(self.dtype) for entry in self.activations]
         for l, entry in enumerate(self.activations, start=1):
-            layout.layers[l].sigma, layout.layers[l].setting = entry.sigma.address(self.dtype), entry.value
             if l < L or (entry.name, self.loss.name) not in losses.PAIRS:
-                layout.layers[l].sigma_prime = entry.sigma_prime.address(self.dtype)
+                layout.layers["sigma_prime"][l] = entry.sigma_prime.address(self.dtype)
         cost = losses.addresses(self.loss, self.activations[-1].name, self.dtype)
         work, costs = aligned(layout.work_size, self.dtype), np.zeros(layout.blocks * layout.layers[0].panel)
         return Network(layout.layers, layout.tasks, cost, work, costs, 1)

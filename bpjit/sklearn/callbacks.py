@@ -50,7 +50,7 @@ class Events:
         self.functions = functions(estimator.callbacks)
         self.estimator, self.given, self.validation = estimator, given, validation
         self.context = None
-        if hasattr(estimator, "_skl_callbacks") or hasattr(estimator, "_parent_callback_ctx"):
+        if getattr(estimator, "_skl_callbacks", None):  # a search without any leaves its own context
             self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
             self._task(self.context.call_on_fit_task_begin)
             self._begin_epoch()
