@@ -7,6 +7,7 @@ import inspect
 import pickle
 import warnings
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import numpy as np
 import pandas
@@ -263,31 +264,32 @@ def test_callbacks_see_every_epoch_and_may_end_the_training(solver):
     assert not (coefs[2] == coefs[3]).all() and (coefs[3] == net.coefs_[0]).all()
 
 
-@pytest.mark.skipif(sklearn.__version__ < "1.9", reason="scikit-learn has callbacks from 1.9 on")
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_callbacks_of_scikit_learn(solver):
-    names = np.array(["a", "b", "c"])[labels]
-    seen = []
+if find_spec("sklearn.callback"):  # from scikit-learn 1.9 on
 
-    class Watch:
-        def setup(self, estimator, context):
-            seen.append("setup")
+    @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+    def test_callbacks_of_scikit_learn(solver):
+        names = np.array(["a", "b", "c"])[labels]
+        seen = []
 
-        def teardown(self, estimator, context):
-            seen.append("teardown")
+        class Watch:
+            def setup(self, estimator, context):
+                seen.append("setup")
 
-        def on_fit_task_begin(self, estimator, context):
-            pass
+            def teardown(self, estimator, context):
+                seen.append("teardown")
 
-        def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
-            assert y is names and metadata["sample_weight"] is weights
-            seen.append((context.task_name, fitted_estimator.predict_log_proba(X).sum()))
-            return len(seen) == 4
+            def on_fit_task_begin(self, estimator, context):
+                pass
 
-    net = fitted(classifier(solver=solver).set_callbacks(Watch()), X, names, sample_weight=weights)
-    assert net.n_iter_ == 3
-    assert [one if isinstance(one, str) else one[0] for one in seen] == ["setup", *["epoch"] * 3, "fit", "teardown"]
-    assert seen[-2][1] == seen[-3][1] == net.predict_log_proba(X).sum() != seen[1][1]
+            def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
+                assert y is names and metadata["sample_weight"] is weights
+                seen.append((context.task_name, fitted_estimator.predict_log_proba(X).sum()))
+                return len(seen) == 4
+
+        net = fitted(classifier(solver=solver).set_callbacks(Watch()), X, names, sample_weight=weights)
+        assert net.n_iter_ == 3
+        assert [one if isinstance(one, str) else one[0] for one in seen] == ["setup", *["epoch"] * 3, "fit", "teardown"]
+        assert seen[-2][1] == seen[-3][1] == net.predict_log_proba(X).sum() != seen[1][1]
 
 
 def test_a_time_budget_ends_the_training():

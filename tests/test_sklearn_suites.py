@@ -30,9 +30,13 @@ NOT_FOR_US = {
 """What the checks leave out for any estimator, and for scikit-learn's own of these names."""
 
 
-@parametrize_with_checks(
+CHECKS = parametrize_with_checks(
     [MLPClassifier(max_iter=100), MLPRegressor(max_iter=100)], expected_failed_checks=lambda _: EXPECTED_TO_FAIL
 )
+
+
+# As a list: that of scikit-learn before 1.9 is a generator, which pytest is to refuse one day.
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
 def test_check(estimator, check):
     try:
         check(estimator)
@@ -50,7 +54,7 @@ IMPORT = "from sklearn.neural_network import MLPClassifier, MLPRegressor"
 PRIVATE = {"test_gradient": "looks at the gradient that scikit-learn's own private functions compute"}
 
 
-def tests_of_scikit_learn() -> dict[str, object]:
+def scikit_learns_tests() -> dict[str, object]:
     """Those of its file, with the import changed and nothing else."""
     source = inspect.getsource(test_mlp)
     assert source.count(IMPORT) == 1
@@ -62,7 +66,7 @@ def tests_of_scikit_learn() -> dict[str, object]:
     return {name: test for name, test in names.items() if name.startswith("test_") and name not in PRIVATE}
 
 
-globals().update(tests_of_scikit_learn())
+globals().update(scikit_learns_tests())
 
 X, y = load_iris(return_X_y=True, as_frame=True)
 names = np.array(["setosa", "versicolor", "virginica"])[y]
