@@ -64,7 +64,7 @@ FLOORS = [
     }
     | {f"bpjit.tables.{name}" for name in ("targets", "split", "files", "preparation", "prepared", "model", "output")}
     | {"bpjit.tables"},
-    {f"bpjit.sklearn.{name}" for name in ("constraints", "descent")},
+    {f"bpjit.sklearn.{name}" for name in ("constraints", "cost", "descent")},
     {"bpjit.sklearn.perceptron", "bpjit.sklearn.callbacks"},
     {"bpjit.sklearn.estimators"},
     {"bpjit.sklearn"},

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from ..network import Network
+from .cost import Cost
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -81,7 +82,8 @@ class Events:
     def epoch_ends(self, record: dict[str, float]) -> bool:
         """Calls the callbacks; whether one of them wants the training to end."""
         estimator = self.estimator
-        stops = [function(estimator, record) is True for function in self.functions]
+        answers = [function(estimator, record) for function in self.functions]
+        stops = [isinstance(answer, bool | np.bool) and bool(answer) for answer in answers]
         if self.context is not None:
             stops.append(self._task(self._epoch.call_on_fit_task_end))
             if estimator.n_iter_ < estimator.max_iter and not any(stops):
@@ -103,8 +105,6 @@ class Events:
 
     def _validate(self, net: Network, X: Any, y: Any) -> float:
         """The loss of the validation set; it and the score go to the estimator's curves."""
-        from .perceptron import Cost
-
         estimator = self.estimator
         if self._targets is None:
             self._targets = _targets(estimator, y)

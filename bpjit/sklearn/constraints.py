@@ -52,7 +52,12 @@ CONSTRAINTS: dict[str, Any] = {
     "schedule": [Schedule, callable, None],
     "callbacks": [callable, list, tuple, None],
     "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
-    "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
+    "dtype": [
+        StrOptions({"float32", "float64"}),
+        Options(type, {np.float32, np.float64}),
+        Options(np.dtype, {np.dtype(np.float32), np.dtype(np.float64)}),
+        None,
+    ],
     "threads": [Interval(Integral, 1, None, closed="left"), None],
 }
 """Of the parameters that are ours, or that take more than scikit-learn's."""

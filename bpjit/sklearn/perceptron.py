@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import xlogy
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
@@ -16,18 +15,18 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .. import lbfgs, schedules
-from ..engine import scikit_learn
+from ..engine import epoch, scikit_learn
 from ..engine.optimizers import LBFGS, Optimizer
 from ..network import Network, hidden_activations
 from ..regularization import Regularization
-from ..sources import Dense
 from .callbacks import CallbackSupportMixin, Events, functions, with_callbacks
 from .constraints import CONSTRAINTS
+from .cost import Cost
 from .descent import Descent
 
 SPARSE = ["csr", "csc"]
@@ -55,9 +54,10 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
     }
 
     def _keep(self, parameters: Mapping[str, Any]) -> None:
-        """The parameters of the constructor, as they are."""
-        for name in self._get_param_names():
-            setattr(self, name, parameters[name])
+        """The parameters of the constructor, as they are; a subclass may have others."""
+        for name, value in parameters.items():
+            if name != "self":
+                setattr(self, name, value)
 
     # ------------------------------------------------------------------------------------------------- fit
 
@@ -73,12 +73,16 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        if getattr(getattr(y, "dtype", None), "kind", "O") not in "biuf" or hasattr(y, "tocsr"):
+            raise TypeError(f"y must be an array of numbers, not {y!r:.100}")
         X = X if self.dtype is None else X.astype(self.dtype, copy=False)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         y = y.reshape(-1, 1) if y.ndim == 1 else y
-        validation = None if validation is None else self._validation_set(*validation)
+        if not first_pass:
+            self._check_goes_on(len(sizes), y.shape[1])
         self.n_outputs_ = y.shape[1]
+        validation = None if validation is None else self._validation_set(*validation)
         self._random_state = check_random_state(self.random_state)
         if first_pass:
             self._initialize(y, [X.shape[1], *sizes, y.shape[1]], X.dtype)
@@ -113,6 +117,19 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
                 "sklearn.utils.compute_class_weight"
             )
 
+    def _check_goes_on(self, hidden: int, outputs: int) -> None:
+        """Raises ValueError for a network that is not the one that coefs_ has the parameters of."""
+        if len(self.coefs_) != hidden + 1:
+            raise ValueError(
+                f"the network that training goes on with has {len(self.coefs_) - 1} hidden layers, but "
+                f"hidden_layer_sizes={self.hidden_layer_sizes}: call fit with warm_start=False to begin anew"
+            )
+        if self.coefs_[-1].shape[1] != outputs:
+            raise ValueError(
+                f"the network that training goes on with has {self.coefs_[-1].shape[1]} outputs, but y has {outputs}: "
+                "call fit with warm_start=False to begin anew"
+            )
+
     def _activations(self, hidden: int) -> list[str]:
         """What the engine calls the activations of the hidden layers."""
         names = [self.activation] * hidden if isinstance(self.activation, str) else list(self.activation)
@@ -124,7 +141,12 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             self, X, y, accept_sparse=SPARSE, multi_output=True, reset=False,
             y_numeric=not is_classifier(self), dtype=(np.float64, np.float32),
         )  # fmt: skip
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        labels = is_classifier(self) and not self._label_binarizer.y_type_.startswith("multilabel")
+        columns, wanted = 1 if y.ndim == 1 else y.shape[1], 1 if labels else self.n_outputs_
+        if columns != wanted:
+            raise ValueError(f"y_val must have as many columns as y, {wanted}, but has {columns}")
+        return X, y
 
     def _initialize(self, y: np.ndarray, layer_units: list[int], dtype: Any) -> None:
         super()._initialize(y, layer_units, dtype)
@@ -160,6 +182,8 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         descent: Descent | None = getattr(self, "_descent", None)
         if not incremental or descent is None:
             descent = self._descent = self._new_descent(net)
+        else:
+            descent.regularization = self._regularization(net)
         descent.begin(net, source, batch_size, self.threads, events.columns)
         order, deadline = np.arange(X.shape[0]), self._deadline
         try:
@@ -267,18 +291,26 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
             rule = scikit_learn.SGD(self.learning_rate_init, momentum=self.momentum, nesterov=nesterov)
         elif self.solver == "adam":
             rule = scikit_learn.Adam(self.learning_rate_init, (self.beta_1, self.beta_2), self.epsilon)
-        layers = len(net.sizes) - 1
-        given = Regularization(dropout=self.dropout).checked(layers).for_engine(layers)
+        given = self._regularization(net)
         # Only where something is random is a seed drawn: else all draws are scikit-learn's.
         seed = 0 if given.dropout is None else int(self._random_state.randint(np.iinfo(np.int32).max))
         schedule = None if self.schedule is None else schedules.schedule(self.schedule)
-        return Descent(net, rule, given._replace(alpha=float(self.alpha)), schedule, seed)
+        return Descent(net, rule, given, schedule, seed)
+
+    def _regularization(self, net: Network) -> epoch.Regularization:
+        layers = len(net.sizes) - 1
+        return Regularization(dropout=self.dropout).checked(layers).for_engine(layers)._replace(alpha=float(self.alpha))
 
     def _with_class_weight(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
         """sample_weight times the weight of each sample's class."""
         if getattr(self, "class_weight", None) is None:
             return sample_weight
-        of_class = compute_sample_weight(self.class_weight, self._label_binarizer.inverse_transform(y.astype(float)))
+        labels, given = self._label_binarizer.inverse_transform(y.astype(float)), self.class_weight
+        if isinstance(given, Mapping) and labels.ndim == 1:  # of all classes, whether or not these samples have them
+            of_each = compute_class_weight(given, classes=self.classes_, y=labels)
+            of_class = of_each[np.searchsorted(self.classes_, labels)]
+        else:
+            of_class = compute_sample_weight(given, labels)
         return np.asarray(of_class if sample_weight is None else of_class * sample_weight)
 
     def _no_improvement_message(self) -> str:
@@ -391,45 +423,3 @@ class Perceptron(CallbackSupportMixin, BaseMultilayerPerceptron):
         state.pop("_net", None)  # made anew from coefs_
         state.pop("_made", None)
         return state
-
-
-class Cost:
-    """The loss as scikit-learn defines it, from what the engine computes; y: as its solvers have it, (S, outputs)."""
-
-    def __init__(self, estimator: Perceptron, y: np.ndarray, weights: np.ndarray | None) -> None:
-        self.weights = None if weights is None else np.asarray(weights, np.float64)
-        self.total = float(len(y)) if self.weights is None else float(self.weights.sum())
-        self.share, self.offset = 1.0, None
-        self.labels = y.argmax(axis=1) if estimator.out_activation_ == "softmax" else None
-        self.y = y
-        if not is_classifier(estimator):
-            if estimator.loss == "poisson":  # its deviance, which is 0 at best
-                self.offset = (xlogy(y, y) - y).sum(axis=1)
-            elif estimator.loss != "cosine":  # the mean over the outputs, though its gradient is that of the sum
-                self.share = 1.0 / y.shape[1]
-
-    def source(self, net: Network, X: Any) -> Dense:
-        """The samples as the engine takes them."""
-        source = net._source(X if hasattr(X, "tocsr") else np.asarray(X, net.dtype), None, self.weights, finite=False)
-        if self.labels is not None:
-            data = source.data._replace(labels=self.labels.astype(np.intp))
-        else:
-            data = source.data._replace(targets=np.ascontiguousarray(self.y, net.dtype))
-        return source._like(data, None)
-
-    def of_all(self, C: float) -> float:
-        """Of all samples, whose mean cost is C."""
-        if self.offset is None:
-            return C * self.share
-        return C + float(np.average(self.offset, weights=self.weights))
-
-    def of_epoch(
-        self, losses: np.ndarray, penalties: np.ndarray, weights: np.ndarray, counts: np.ndarray, order: np.ndarray
-    ) -> float:
-        """The mean over the samples of the means over the mini-batches."""
-        means = (losses - penalties) * self.share + penalties
-        if self.offset is not None:
-            offsets = self.offset if self.weights is None else self.offset * self.weights
-            starts = np.append(0, np.cumsum(counts[:-1])).astype(np.intp)
-            means += np.add.reduceat(offsets[order], starts) / np.where(weights > 0, weights, 1.0)
-        return float(means @ counts) / len(order)
