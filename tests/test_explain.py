@@ -347,6 +347,16 @@ def test_the_step_is_the_one_that_the_trainer_makes(optimizer):
         assert sum(part.value for part in term.parts) == pytest.approx(term.value, rel=ROUNDING)
 
 
+def test_a_function_is_shown_by_what_it_computes_not_by_its_own_name():
+    def where(activation):
+        return [
+            line.equation for line in network(activation=activation).trace(*mini_batch()).term("a", 1, 0, s=0).where
+        ]
+
+    assert where("sigmoid")[-1] == "sigmoid(z) is 1 / (1 + exp(−z))"
+    assert where("tanh") == []
+
+
 def test_bias_correction_and_moments_are_shown():
     X, t = mini_batch()
     term = network().trace(X, t, bpjit.Adam(learning_rate=0.1)).term("W", l=2, i=0, j=0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine import custom
+from ..engine import custom, elementwise
 from ..engine.activations import Activation
 from ..engine.losses import Loss
 from .expression import Number, Symbol, mapped
@@ -71,6 +71,11 @@ class Functions:
             return mapped(part, set_in)
 
         formula_text = text(folded(set_in(node)))
+        itself = f"{label}(z)"
+        if formula_text == itself and (found := formula(getattr(elementwise, label))):  # such as sigmoid
+            formula_text = text(folded(found[1]))
+        if formula_text == itself:  # such as tanh
+            return Shown(label, setting=setting)
         if entry is self.loss:
             return Shown(label, f"of each output, {formula_text}", setting)
         return Shown(label, formula_text, setting)
