@@ -44,7 +44,8 @@ FLOORS = [
     | {"bpjit.sources", "bpjit.weights", "bpjit.holdout"}
     | {"bpjit.schedules", "bpjit.schedules.base", "bpjit.schedules.timed", "bpjit.schedules.plateau"},
     {"bpjit.network", "bpjit.registration"},
-    {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "progress", "lbfgs", "parameter_groups")}
+    {f"bpjit.progress{name}" for name in ("", ".base", ".meter", ".display", ".lines", ".bar", ".notebook")}
+    | {f"bpjit.{name}" for name in ("training", "run", "history", "storage", "lbfgs", "parameter_groups")}
     | {f"bpjit.{name}" for name in ("gradient_check", "sweep", "inspection", "diagnosis", "summary", "regularization")}
     | {"bpjit.request", "bpjit.loop", "bpjit.trainer_state", "bpjit.training_set", "bpjit.compilation"},
     {f"bpjit.explain.{name}" for name in ("expression", "notation")},

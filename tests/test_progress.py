@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 from terminal import run_on_terminal, without_escapes
 
-from bpjit import progress
 from bpjit.progress import Progress, reporter
 
 COMPILING = "compiling the kernels for this CPU"
@@ -99,7 +98,8 @@ def test_on_the_way_the_time_left_is_shown(stream):
 
 def test_the_speed_and_the_time_left_are_right(stream, monkeypatch):
     now = 1000.0
-    monkeypatch.setattr(progress, "perf_counter", lambda: now)
+    for module in ("display", "meter"):
+        monkeypatch.setattr(f"bpjit.progress.{module}.perf_counter", lambda: now)
     display = stream.display()
     display.start(11, 5000, 32)
     now += 0.3125
@@ -139,7 +139,8 @@ def test_an_epoch_that_was_not_validated_leaves_the_last_score(stream):
 @pytest.fixture
 def short_compiling(monkeypatch):
     """A compilation of 0.2 s is news: nobody waits for the real threshold."""
-    monkeypatch.setattr(progress, "_CACHED", 0.2)
+    for module in ("display", "lines"):
+        monkeypatch.setattr(f"bpjit.progress.{module}.CACHED", 0.2)
 
 
 @pytest.mark.alone
