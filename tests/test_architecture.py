@@ -56,6 +56,9 @@ FLOORS = [
     {"bpjit.explain.steps"},
     {"bpjit.explain.trace"},
     {f"bpjit.explain.{name}" for name in ("walk", "requests")},
+    {"bpjit.explain.page.content"},
+    {"bpjit.explain.page.document"},
+    {"bpjit.explain.page"},
     {"bpjit.explain"},
     {"bpjit.datasets", "bpjit.plots"}
     | {f"bpjit.assessment{name}" for name in ("", ".answers", ".classes", ".plots", ".residuals")},

@@ -1,0 +1,65 @@
+"""The page put together: one file of HTML with its style, its scripts and its data inside."""
+
+import base64
+import hashlib
+import json
+from html import escape
+from os import PathLike
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from ... import storage
+from ...display import printable
+from .content import content
+
+if TYPE_CHECKING:
+    from ..trace import Trace
+
+STYLES = ("page.css", "film.css")
+SCRIPTS = ("page.js",)
+"""In the order in which they are run."""
+
+
+def write(path: str | PathLike[str], trace: "Trace", film: Any = None) -> None:
+    """Writes the page to a file, whole or not at all; see `Trace.html`."""
+    storage.check_place(path)
+    text = html(trace, film)
+    with storage.replacing(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def html(trace: "Trace", film: Any = None) -> str:
+    """The page of a trace. film: recorded steps, shown below it.
+
+    >>> import bpjit
+    >>> trace = bpjit.Network([2, 1], loss="squared_error", seed=0).trace([1.0, 3.0], [4.0])
+    >>> html(trace).startswith("<!DOCTYPE html>")
+    True
+    """
+    scripts = [_read(name) for name in SCRIPTS if _is_there(name)]
+    data = content(trace)
+    if film is not None:
+        data["film"] = film.data()
+    return Template(_read("page.html")).substitute(
+        policy=_policy(scripts),
+        title=escape(printable(data["title"])),
+        style="".join(_read(name) for name in STYLES if _is_there(name)),
+        data=json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
+        scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+    )
+
+
+def _policy(scripts: list[str]) -> str:
+    """The browser is told to load nothing, and to run these scripts and no others."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    return f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}; img-src data:"
+
+
+def _read(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def _is_there(name: str) -> bool:
+    return (Path(__file__).parent / name).exists()
