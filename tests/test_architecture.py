@@ -56,6 +56,9 @@ FLOORS = [
     {"bpjit.explain.steps"},
     {"bpjit.explain.trace"},
     {f"bpjit.explain.{name}" for name in ("walk", "requests")},
+    {"bpjit.explain.page.numbers"},
+    {"bpjit.explain.page.tree"},
+    {"bpjit.explain.page.rule"},
     {"bpjit.explain.page.content"},
     {"bpjit.explain.page.document"},
     {"bpjit.explain.page"},
@@ -98,6 +101,7 @@ LAZY_UPWARD = {
     ("bpjit.network", "bpjit.explain"),  # Network.trace
     ("bpjit.training", "bpjit.explain"),  # Trainer.trace
     ("bpjit.explain.trace", "bpjit.explain.walk"),  # Trace.walk
+    ("bpjit.explain.trace", "bpjit.explain.page"),  # Trace.html
     ("bpjit.diagnosis", "bpjit.plots"),  # Diagnosis.plot
     ("bpjit.history", "bpjit.plots"),  # History.plot
     ("bpjit.sweep", "bpjit.plots"),  # Sweep.plot

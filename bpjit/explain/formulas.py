@@ -39,6 +39,11 @@ class Source:
         """The first line of a statement as it stands there."""
         return linecache.getline(self.path, statement.lineno).strip()
 
+    def lines(self) -> tuple[int, list[str]]:
+        """The number of its first line, and all its lines as they stand there."""
+        first, last = self.definition.lineno, self.definition.end_lineno
+        return first, [line.rstrip("\n") for line in linecache.getlines(self.path)[first - 1 : last]]
+
 
 def source_of(function: Callable) -> Source | None:
     """Where a function of Python's was defined; None where that cannot be found out."""

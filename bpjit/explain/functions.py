@@ -8,7 +8,7 @@ import numpy as np
 from ..engine import custom, elementwise
 from ..engine.activations import Activation
 from ..engine.losses import Loss
-from .expression import Number, Symbol, mapped
+from .expression import Node, Number, Symbol, mapped
 from .formulas import folded, formula, formula_of_outputs
 from .text import text
 
@@ -17,11 +17,13 @@ FLOAT64 = np.dtype(np.float64)
 
 @dataclass(frozen=True)
 class Shown:
-    """How a function is written: its name, as "relu", its formula, "" where there is none to show, and its setting."""
+    """How a function is written: its name, as "relu", its formula, "" where there is none to show, its setting, and the
+    formula's expression."""
 
     name: str
     formula: str = ""
     setting: str = ""
+    expression: Node | None = None
 
     def __str__(self) -> str:
         setting = f"({self.setting})" if self.setting else ""
@@ -59,7 +61,7 @@ class Functions:
             kernel = self.loss.cost_prime if is_slope else self.loss.cost
             names = kernel.function.__code__.co_varnames[: kernel.function.__code__.co_argcount]
             of_outputs = formula_of_outputs(kernel.function, {names[-1]: entry.value})
-            return Shown(label, "" if of_outputs is None else text(of_outputs), setting)
+            return Shown(label, "" if of_outputs is None else text(of_outputs), setting, of_outputs)
         if found is None:
             return Shown(label, setting=setting)
         parameters, node = found
@@ -70,15 +72,16 @@ class Functions:
                 return Number(entry.value)
             return mapped(part, set_in)
 
-        formula_text = text(folded(set_in(node)))
+        node = folded(set_in(node))
         itself = f"{label}(z)"
-        if formula_text == itself and (found := formula(getattr(elementwise, label))):  # such as sigmoid
-            formula_text = text(folded(found[1]))
+        if text(node) == itself and (found := formula(getattr(elementwise, label))):  # such as sigmoid
+            node = folded(found[1])
+        formula_text = text(node)
         if formula_text == itself:  # such as tanh
             return Shown(label, setting=setting)
         if entry is self.loss:
-            return Shown(label, f"of each output, {formula_text}", setting)
-        return Shown(label, formula_text, setting)
+            return Shown(label, f"of each output, {formula_text}", setting, node)
+        return Shown(label, formula_text, setting, node)
 
 
 def _none(z: float) -> float:

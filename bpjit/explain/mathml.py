@@ -5,10 +5,13 @@ from html import escape
 
 from .expression import Apply, Choice, Expanded, Negative, Node, Number, Operation, Sum, Symbol
 from .notation import fraction_of, glyph, is_function_of_layer, sample_first
+from .text import is_negative, times
 from .text import number as number_text
-from .text import text as text_of
 
-SIGNS = {"-": "−", "*": "\u2062", "==": "=", "!=": "≠", "<=": "≤", ">=": "≥", "&": "∧"}
+SIGNS = {"-": "−", "==": "=", "!=": "≠", "<=": "≤", ">=": "≥", "&": "∧"}
+TIMES = {" ": "\u2062", " · ": "·", " × ": "×"}
+"""Between letters nothing is seen."""
+MINUS = "<mo>−</mo>"
 COMPARISON, ADDITION, PRODUCT, NEGATION, POWER, ATOM = range(1, 7)
 BINDS = {"+": ADDITION, "-": ADDITION, "*": PRODUCT, "**": POWER}
 NONE: frozenset[str] = frozenset()
@@ -35,15 +38,15 @@ def number(value: float) -> str:
     written = number_text(value)
     found = re.fullmatch(r"(.*?)(?:(×)?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?", written)
     assert found is not None
-    mantissa, times, power = found.groups()
-    minus = "<mo>−</mo>" if mantissa.startswith("−") else ""
+    mantissa, cross, power = found.groups()
+    minus = MINUS if mantissa.startswith("−") else ""
     mantissa = mantissa.removeprefix("−")
     whole = f"{minus}<mn>{mantissa}</mn>" if mantissa else minus
     if power is None:
         return whole
     exponent = power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "−0123456789"))
-    cross = "<mo>×</mo>" if times else ""
-    return f"<mrow>{whole}{cross}<msup><mn>10</mn><mn>{exponent}</mn></msup></mrow>"
+    cross = "<mo>×</mo>" if cross else ""
+    return f"{whole}{cross}<msup><mn>10</mn><mn>{exponent}</mn></msup>"
 
 
 def _written(node: Node, bound: frozenset[str]) -> tuple[str, int]:
@@ -53,7 +56,8 @@ def _written(node: Node, bound: frozenset[str]) -> tuple[str, int]:
         case Symbol():
             return _symbol(node, bound), ATOM
         case Negative(operand):
-            return f"<mo>−</mo>{_within(operand, NEGATION, bound)}", NEGATION
+            least = PRODUCT if isinstance(operand, Sum) else NEGATION
+            return f"{MINUS}{_within(operand, least, bound)}", NEGATION
         case Operation("==", left, right):
             return f"<mo>[</mo>{mathml(left, bound)}<mo>=</mo>{mathml(right, bound)}<mo>]</mo>", ATOM
         case Operation("/", left, right):
@@ -80,22 +84,26 @@ def _written(node: Node, bound: frozenset[str]) -> tuple[str, int]:
 
 def _within(node: Node, least: int, bound: frozenset[str]) -> str:
     written, binds = _written(node, bound)
-    return written if binds >= least else f"<mrow><mo>(</mo>{written}<mo>)</mo></mrow>"
+    return written if binds >= least else _closed(written)
+
+
+def _closed(written: str) -> str:
+    return f"<mrow><mo>(</mo>{written}<mo>)</mo></mrow>"
 
 
 def _operation(sign: str, left: Node, right: Node, bound: frozenset[str]) -> tuple[str, int]:
     binds = BINDS.get(sign, COMPARISON)
-    is_closed = sign == "*" and (
-        isinstance(right, Sum | Expanded) or (isinstance(right, Operation) and right.operator == "*")
-    )
-    first = _within(left, ATOM if isinstance(left, Sum) and sign == "*" else binds, bound)
-    least = binds if is_closed or sign == "+" else max(binds + 1, NEGATION + 1 if sign == "*" else 0)
-    second = _within(right, least, bound)
-    mark = SIGNS.get(sign, sign)
-    if sign == "*" and text_of(Operation("*", left, right), bound).find(" × ") >= 0 and not is_closed:
-        mark = "×"
-    elif sign == "*":
-        mark = "\u2062" if isinstance(right, Symbol | Sum | Apply) and isinstance(left, Symbol | Apply) else "·"
+    least = binds + 1 if sign == "-" else binds
+    if sign == "*":
+        is_closed = isinstance(right, Sum | Expanded) or (isinstance(right, Operation) and right.operator == "*")
+        least = PRODUCT if is_closed else NEGATION
+    first = _within(left, ATOM if sign == "*" and isinstance(left, Sum) else binds, bound)
+    if sign == "+" and isinstance(right, Number) and is_negative(right):
+        return f"{first}{MINUS}{number(-right.value)}", binds
+    second, inner = _written(right, bound)
+    if inner < least or (sign in ("+", "-", "*") and is_negative(right)):
+        second = _closed(second)
+    mark = TIMES[times(left, right)] if sign == "*" else SIGNS.get(sign, sign)
     return f"{first}<mo>{escape(mark)}</mo>{second}", binds
 
 
@@ -162,11 +170,13 @@ def _expanded(node: Expanded, bound: frozenset[str]) -> str:
     parts: list[str] = []
     for _, term in node.terms:
         one = _within(term, PRODUCT, bound)
-        if parts and not one.startswith("<mo>−</mo>"):
+        if parts and not one.startswith(MINUS):
             parts.append("<mo>+</mo>")
         parts.append(one)
     if node.others:
-        rest = number(node.rest)
-        sign = "<mo>+</mo>" if parts and not rest.startswith("<mo>−</mo>") else ""
+        rest, sign = number(node.rest), ""
+        if parts:
+            sign = MINUS if rest.startswith(MINUS) else "<mo>+</mo>"
+            rest = rest.removeprefix(MINUS)
         parts.append(f"{sign}<munder>{_row([rest])}<mtext>{node.others} others</mtext></munder>")
     return _row(parts) if parts else "<mn>0</mn>"

@@ -23,6 +23,8 @@ MATHEMATICS: dict[str, Any] = {
     "tanh": math.tanh,
 }  # fmt: skip
 
+FROZEN = "layer {l} is frozen: the trainer leaves it as it is"
+
 
 def step_term(trace: "Trace", name: str, index: dict[str, int]) -> Term:
     """W or b after the step."""
@@ -55,7 +57,7 @@ def _frozen(trace: "Trace", name: str, index: dict[str, int]) -> Term:
     value = trace.value(name, index)
     return Term(
         name, f"{text(general)} ← {text(general)}", f"{text(here)} ← {text(here)}", number(value), value, "", "", (),
-        (), (), (f"layer {index['l']} is frozen: the trainer leaves it as it is",),
+        (), (), (FROZEN.format(l=index["l"]),),
         mathml.equation(general, "←", general), mathml.equation(here, "←", here, Number(value)), index,
     )  # fmt: skip
 
@@ -68,7 +70,7 @@ def _ruled(trace: "Trace", name: str, index: dict[str, int], rule: Rule) -> Term
     assert optimizer is not None
     theta = trace.b[l] if bias else trace.W[l]
     g = trace.db[l] if bias else trace.dW[l]
-    scope = _settings(update, l, bias, rule) | _coefficients(trace, l, bias, rule)
+    scope = settings(update, l, bias, rule) | coefficients(trace, l, bias, rule)
     moments = dict(zip(rule.moments, update.moments_of(l, bias)))
     after = dict(zip(rule.moments, trace.updated_moments[l, bias]))
     scope |= {rule.theta: float(theta[place]), rule.gradient: float(g[place])}
@@ -98,20 +100,25 @@ def _ruled(trace: "Trace", name: str, index: dict[str, int], rule: Rule) -> Term
         where.append(written)
     expression, placed = (_renamed(final.expression, {name: pair[k] for name, pair in shown.items()}) for k in (0, 1))
     value = trace.value(name, index)
-    notes = [f"this is step {update.step} of {optimizer!r}"]
-    if update.factor != 1.0:
-        notes.append(f"the schedule has multiplied its learning rate by {number(update.factor)}")
-    if not rule.statements:
-        notes.append("its rule is not of a form that can be shown; the value is what it computes")
     return Term(
         name, f"{text(general)} ← {text(expression)}", f"{text(here)} ← {text(placed)}",
         "" if numbers is None else text(numbers), value, final.source, final.code, ("E10",), _parts(final, scope),
-        tuple(where), tuple(notes), mathml.equation(general, "←", expression),
+        tuple(where), notes_of(update, l, bias, rule), mathml.equation(general, "←", expression),
         mathml.equation(here, "←", placed, *([] if numbers is None else [numbers])), index,
     )  # fmt: skip
 
 
-def _settings(update: Update, l: int, bias: bool, rule: Rule) -> dict[str, Any]:
+def notes_of(update: Update, l: int, bias: bool, rule: Rule) -> tuple[str, ...]:
+    """What is said of the step of the weights or biases of a layer."""
+    notes = [f"this is step {update.step} of {update.of(l, bias)!r}"]
+    if update.factor != 1.0:
+        notes.append(f"the schedule has multiplied its learning rate by {number(update.factor)}")
+    if not rule.statements:
+        notes.append("its rule is not of a form that can be shown; the value is what it computes")
+    return tuple(notes)
+
+
+def settings(update: Update, l: int, bias: bool, rule: Rule) -> dict[str, Any]:
     """The optimiser's settings by name, as `begin` knows them."""
     optimizer = update.of(l, bias)
     scope: dict[str, Any] = dict(MATHEMATICS) | {"step": float(update.step)}
@@ -121,7 +128,7 @@ def _settings(update: Update, l: int, bias: bool, rule: Rule) -> dict[str, Any]:
     return scope | {"learning_rate": update.rate(l, bias)}
 
 
-def _coefficients(trace: "Trace", l: int, bias: bool, rule: Rule) -> dict[str, float]:
+def coefficients(trace: "Trace", l: int, bias: bool, rule: Rule) -> dict[str, float]:
     """What `begin` gave the rule."""
     numbers = trace.coefficients[l, bias]
     return {name: float(numbers[k]) for name, k in rule.coefficients.items() if name != "_"}

@@ -283,6 +283,30 @@ class Trace:
 
         return written(self, l, i, j, s)
 
+    def html(self, path: str | PathLike[str]) -> None:
+        """Writes the trace as one HTML page that needs no net and no other file: the network as a graph, and each
+        equation with its numbers, where they come from and where they go, beside the line of source that computes it.
+
+        A file of that name is replaced when the new one is complete, or kept. Raises OSError where it cannot be
+        written.
+
+        >>> import bpjit, pathlib, tempfile
+        >>> trace = bpjit.Network([4, 5, 3], seed=0).trace([0.5, 1.0, -1.0, 2.0], 2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trace.html(f"{folder}/trace.html")
+        ...     pathlib.Path(folder, "trace.html").read_text(encoding="utf-8")[:15]
+        '<!DOCTYPE html>'
+        """
+        from . import page
+
+        page.write(path, self)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the page, in a frame."""
+        from . import page
+
+        return page.frame(self)
+
     def terms(self, name: str, l: int) -> Iterator[Term]:
         """The terms of this name of all units of a layer, for the first sample."""
         for i in range(self.sizes[l]):

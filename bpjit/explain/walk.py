@@ -68,49 +68,71 @@ def _notes(trace: "Trace") -> Iterator[str]:
         yield from _wrapped(note, WIDTH, "  ", "  ")
 
 
+TEXTS = {
+    "forward": (
+        "Forward: from the input to the cost",
+        "What unit {i} of layer {l} receives, and what it passes on.",
+    ),
+    "output": ("The output", "So on up to layer {L}. Outputs: {outputs}; targets: {targets}."),
+    "cost": ("The cost", "Outputs: {outputs}; targets: {targets}."),
+    "factors": (
+        "One weight, two factors",
+        "The weight reaches the cost through what its unit receives. The second factor is known from the forward pass; "
+        "the first one is δ, which the backward pass finds.",
+    ),
+    "last": (
+        "Backward: the last layer",
+        "How the cost answers to what unit {top} of layer {L} receives. All δ of the layer: {deltas}.",
+    ),
+    "recursion": (
+        "Backward: every other layer",
+        "A unit further down acts on the cost through all units of the layer above.",
+    ),
+    "recursions": (
+        "Backward: every other layer",
+        "A unit further down acts on the cost through all units of the layer above, by way of the unit of each layer "
+        "that counts most for it.",
+    ),
+    "gradient": (
+        "The gradient",
+        "The product of what the forward pass left at the weight's lower end and the backward pass at its upper end.",
+    ),
+    "gradients": (
+        "The gradient",
+        "The product of what the forward pass left at the weight's lower end and the backward pass at its upper end, "
+        "summed over the samples.",
+    ),
+    "step": ("The step", "Against the gradient, by a small amount."),
+}
+"""Heading and text of each section."""
+
+
 def sections(trace: "Trace", l: int, i: int, j: int, s: int) -> Iterator[tuple[str, list[Term], str]]:
     """(heading, terms, text) of each step of the derivation, for the weight W[l][i, j] and sample s."""
     L = trace.L
-    yield (
-        "Forward: from the input to the cost",
-        [trace.term("z", l, i, s=s), trace.term("a", l, i, s=s)],
-        f"What unit {i} of layer {l} receives, and what it passes on.",
-    )
     top = int(np.argmax(np.abs(trace.delta[L][s]))) if l < L else i
+    known: dict[str, int | str] = {"l": l, "i": i, "L": L, "top": top}
+    vectors = {"outputs": trace.a[L][s], "targets": trace.t[s], "deltas": trace.delta[L][s]}
+    known |= {name: _vector(vector) for name, vector in vectors.items()}
+
+    def section(name: str, *terms: Term) -> tuple[str, list[Term], str]:
+        heading, text = TEXTS[name]
+        return heading, list(terms), text.format(**known)
+
+    yield section("forward", trace.term("z", l, i, s=s), trace.term("a", l, i, s=s))
     if l < L:
-        yield (
-            "The output",
-            [trace.term("z", L, top, s=s), trace.term("a", L, top, s=s), trace.term("C")],
-            f"So on up to layer {L}. Outputs: {_vector(trace.a[L][s])}; targets: {_vector(trace.t[s])}.",
-        )
+        yield section("output", trace.term("z", L, top, s=s), trace.term("a", L, top, s=s), trace.term("C"))
     else:
-        text = f"Outputs: {_vector(trace.a[L][s])}; targets: {_vector(trace.t[s])}."
-        yield "The cost", [trace.term("C")], text
-    yield (
-        "One weight, two factors",
-        [trace.term("dC_dw", l, i, j, s), trace.term("dz_dw", l, i, j, s)],
-        "The weight reaches the cost through what its unit receives. The second factor is known from the forward pass; "
-        "the first one is δ, which the backward pass finds.",
-    )
-    yield (
-        "Backward: the last layer",
-        [trace.term("delta", L, top, s=s)],
-        f"How the cost answers to what unit {top} of layer {L} receives. All δ of the layer: "
-        f"{_vector(trace.delta[L][s])}.",
-    )
+        yield section("cost", trace.term("C"))
+    yield section("factors", trace.term("dC_dw", l, i, j, s), trace.term("dz_dw", l, i, j, s))
+    yield section("last", trace.term("delta", L, top, s=s))
     if l < L:
-        yield "Backward: every other layer", list(_recursion(trace, l, i, s)), _down(trace, l, s)
-    gradient = [trace.term("dW", l, i, j)]
-    gradient += [trace.term("db", l, i)] if trace.net.bias else []
-    yield (
-        "The gradient",
-        gradient,
-        "The product of what the forward pass left at the weight's lower end and the backward pass at its upper end"
-        + (", summed over the samples." if trace.S > 1 else "."),
-    )
+        yield section("recursions" if l < L - 1 else "recursion", *_recursion(trace, l, i, s))
+    biases = trace.net.bias
+    gradient = [trace.term("dW", l, i, j), *([trace.term("db", l, i)] if biases else [])]
+    yield section("gradients" if trace.S > 1 else "gradient", *gradient)
     if trace.update is not None:
-        steps = [trace.term("W", l, i, j)] + ([trace.term("b", l, i)] if trace.net.bias else [])
-        yield "The step", steps, "Against the gradient, by a small amount."
+        yield section("step", trace.term("W", l, i, j), *([trace.term("b", l, i)] if biases else []))
 
 
 def _recursion(trace: "Trace", l: int, i: int, s: int) -> Iterator[Term]:
@@ -122,11 +144,6 @@ def _recursion(trace: "Trace", l: int, i: int, s: int) -> Iterator[Term]:
         path.append((below + 1, int(np.argmax(share))))
     for layer, unit in reversed(path):
         yield trace.term("delta", layer, unit, s=s)
-
-
-def _down(trace: "Trace", l: int, s: int) -> str:
-    between = ", by way of the unit of each layer that counts most for it" if l < trace.L - 1 else ""
-    return f"A unit further down acts on the cost through all units of the layer above{between}."
 
 
 def _vector(numbers: np.ndarray) -> str:

@@ -1,5 +1,5 @@
 """A trace as one HTML page that needs nothing else: the network as a graph, its equations, their numbers and source."""
 
-from .document import html, write
+from .document import frame, html, write
 
-__all__ = ["html", "write"]
+__all__ = ["frame", "html", "write"]

@@ -16,8 +16,10 @@ from .content import content
 if TYPE_CHECKING:
     from ..trace import Trace
 
-STYLES = ("page.css", "film.css")
-SCRIPTS = ("page.js",)
+SCRIPTS = (
+    "numbers.js", "scope.js", "expression.js", "mathml.js", "term.js", "step.js", "relations.js", "tour.js",
+    "elements.js", "graph.js", "picture.js", "listing.js", "panel.js", "page.js",
+)  # fmt: skip
 """In the order in which they are run."""
 
 
@@ -37,16 +39,26 @@ def html(trace: "Trace", film: Any = None) -> str:
     >>> html(trace).startswith("<!DOCTYPE html>")
     True
     """
-    scripts = [_read(name) for name in SCRIPTS if _is_there(name)]
-    data = content(trace)
+    styles, scripts, data = ["page.css"], list(SCRIPTS), content(trace)
     if film is not None:
+        styles.append("film.css")
+        scripts.insert(-1, "film.js")
         data["film"] = film.data()
+    scripts = [_read(name) for name in scripts]
     return Template(_read("page.html")).substitute(
         policy=_policy(scripts),
         title=escape(printable(data["title"])),
-        style="".join(_read(name) for name in STYLES if _is_there(name)),
+        style="".join(map(_read, styles)),
         data=json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+    )
+
+
+def frame(trace: "Trace") -> str:
+    """The page as an element of another one."""
+    return (
+        f'<iframe srcdoc="{escape(html(trace))}" title="{escape(repr(trace))}" '
+        'style="width: 100%; height: 60rem; border: 0"></iframe>'
     )
 
 
@@ -59,7 +71,3 @@ def _policy(scripts: list[str]) -> str:
 
 def _read(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
-
-
-def _is_there(name: str) -> bool:
-    return (Path(__file__).parent / name).exists()

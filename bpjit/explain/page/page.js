@@ -1,12 +1,316 @@
 'use strict';
+// The page: what is chosen, and what is drawn anew when that changes.
+
+const PACE = 2500;
+const byId = (id) => document.getElementById(id);
+
+class Page {
+  constructor(data) {
+    this.trace = traceOf(data);
+    const { l, i, j, s } = data.chosen;
+    this.s = s;
+    this.weight = { l, i, j };
+    this.tourName = 'weight';
+    this.gradients = false;
+    this.playing = null;
+    this.open = this.open.bind(this);
+    this.makeTour();
+    this.step = 0;
+    this.term = this.tour[0];
+  }
+
+  start() {
+    this.introduce();
+    this.listen();
+    this.readHash();
+    this.draw();
+  }
+
+  get data() {
+    return this.trace.data;
+  }
+
+  // ------------------------------------------------------------------------------------ what is chosen
+
+  /** Shows a term; a weight's becomes the one that the steps follow. */
+  open(term) {
+    this.pause();
+    this.term = { name: term.name, index: { ...term.index } };
+    const { l, i, j, s } = term.index;
+    if (s !== undefined && s !== this.s) this.setSample(s);
+    if (j !== undefined) this.weight = { l, i, j };
+    this.follow();
+    this.draw();
+  }
+
+  /** The place of the term in the steps, if it is one of them. */
+  follow() {
+    this.makeTour();
+    const key = keyOfTerm(this.term);
+    const places = [...this.tour.keys()].filter((k) => keyOfTerm(this.tour[k]) === key);
+    this.step = places.find((k) => k >= this.step) ?? places[0] ?? Math.min(this.step, this.tour.length - 1);
+    this.isOnTour = places.length > 0;
+    this.setView();
+  }
+
+  makeTour() {
+    const { trace, s, weight } = this;
+    const path = tourOfWeight(trace, { ...weight, s });
+    const needed = [...path, ...(this.term ? [this.term] : [])].flatMap(({ index: { l, i, j } }) => {
+      const ends = i === undefined ? [] : [[l, i]];
+      return j === undefined ? ends : [...ends, [l - 1, j]];
+    });
+    this.shown = shownUnits(trace, s, this.most(), needed);
+    this.tour = this.tourName === 'weight' ? path : tourOfUnits(trace, this.shown, { s });
+    this.isOnTour = true;
+  }
+
+  most() {
+    return window.innerWidth < 700 ? 8 : 12;
+  }
+
+  go(step) {
+    this.step = Math.max(0, Math.min(this.tour.length - 1, step));
+    this.term = this.tour[this.step];
+    this.isOnTour = true;
+    this.setView();
+    this.draw();
+  }
+
+  setView() {
+    this.gradients = ['delta', 'dW', 'db', 'dC_dw', 'W', 'b'].includes(this.term.name);
+  }
+
+  setTour(name) {
+    this.tourName = name;
+    this.makeTour();
+    this.step = 0;
+    this.follow();
+    if (!this.isOnTour) this.go(0);
+    this.draw();
+  }
+
+  setSample(s) {
+    this.s = s;
+    if ('s' in this.term.index) this.term = { ...this.term, index: { ...this.term.index, s } };
+    byId('sample').value = s;
+    this.follow();
+  }
+
+  play() {
+    if (this.playing) return this.pause();
+    if (this.step === this.tour.length - 1) this.go(0);
+    this.playing = setInterval(() => {
+      this.go(this.step + 1);
+      if (this.step === this.tour.length - 1) this.pause();
+    }, PACE);
+    return this.drawSteps();
+  }
+
+  pause() {
+    clearInterval(this.playing);
+    this.playing = null;
+    this.drawSteps();
+  }
+
+  // -------------------------------------------------------------------------------------------- listening
+
+  listen() {
+    const on = (id, action) => byId(id).addEventListener('click', action);
+    const stepped = (action) => () => {
+      this.pause();
+      action();
+    };
+    on('first', stepped(() => this.go(0)));
+    on('back', stepped(() => this.go(this.step - 1)));
+    on('next', stepped(() => this.go(this.step + 1)));
+    on('last', stepped(() => this.go(this.tour.length - 1)));
+    on('play', () => this.play());
+    on('weight', stepped(() => this.setTour('weight')));
+    on('units', stepped(() => this.setTour('units')));
+    on('weights', () => this.colour(false));
+    on('gradients', () => this.colour(true));
+    byId('search').addEventListener('submit', (event) => this.search(event));
+    byId('sample').addEventListener('change', (event) => {
+      this.setSample(Number(event.target.value));
+      this.draw();
+    });
+    document.addEventListener('keydown', (event) => this.pressed(event));
+    window.addEventListener('hashchange', () => {
+      this.readHash();
+      this.draw();
+    });
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.draw());
+    let width = 0;
+    new ResizeObserver(([{ contentRect }]) => {
+      if (Math.abs(contentRect.width - width) < 1) return;
+      ({ width } = contentRect);
+      this.makeTour();
+      this.follow();
+      this.draw();
+    }).observe(byId('graph'));
+  }
+
+  colour(gradients) {
+    this.gradients = gradients;
+    this.draw();
+  }
+
+  pressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { target } = event;
+    if (target.closest('input, select, textarea, #film')) return;
+    const isButton = target.closest('button, [role=button], summary');
+    const actions = {
+      ArrowRight: () => this.go(this.step + 1),
+      ArrowLeft: () => this.go(this.step - 1),
+      Home: () => this.go(0),
+      End: () => this.go(this.tour.length - 1),
+    };
+    if (event.key === ' ' && !isButton) {
+      event.preventDefault();
+      this.play();
+    } else if (event.key in actions) {
+      event.preventDefault();
+      this.pause();
+      actions[event.key]();
+    }
+  }
+
+  /** "layer, unit" or, for a weight, "layer, unit, unit below". */
+  search(event) {
+    event.preventDefault();
+    const text = byId('place').value;
+    const [l, i, j] = (text.match(/\d+/g) ?? []).map(Number);
+    const problem = this.problemOf(l, i, j);
+    byId('missing').textContent = problem;
+    if (problem) return;
+    if (j !== undefined) this.open({ name: 'dW', index: { l, i, j } });
+    else this.open(unitTerm(this.term.name, l, i, { gradients: this.gradients, s: this.s }));
+  }
+
+  problemOf(l, i, j) {
+    const { sizes, L } = this.trace;
+    if (l === undefined || i === undefined) return 'Write a layer and a unit, as 1, 0.';
+    if (l > L) return `The network has layers 0 (the input) … ${L}.`;
+    if (i >= sizes[l]) return `Layer ${l} has units 0 … ${sizes[l] - 1}.`;
+    if (j !== undefined && l === 0) return 'No weights lead to the input.';
+    if (j !== undefined && j >= sizes[l - 1]) return `Layer ${l - 1} has units 0 … ${sizes[l - 1] - 1}.`;
+    return '';
+  }
+
+  // ------------------------------------------------------------------------------------------- the address
+
+  readHash() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    const name = given.get('term');
+    if (!name || this.written === location.hash) return;
+    const index = {};
+    for (const letter of 'lijs') if (given.has(letter)) index[letter] = Number(given.get(letter));
+    if (this.isThere(name, index)) this.open({ name, index });
+  }
+
+  isThere(name, index) {
+    const { unit, weight, sample } = this.data.terms;
+    if (name === 'C') return !Object.keys(index).length;
+    const { l, i, j, s } = index;
+    const isWhole = Object.values(index).every((number) => Number.isInteger(number) && number >= 0);
+    if (!isWhole || !(unit.includes(name) || weight.includes(name)) || !isShown(this.trace, name)) return false;
+    if (l === undefined || i === undefined || this.problemOf(l, i, j) || (l === 0 && name !== 'a')) return false;
+    return weight.includes(name) === (j !== undefined) && sample.includes(name) === (s !== undefined) && !(s >= this.trace.S);
+  }
+
+  writeHash() {
+    const { name, index } = this.term;
+    this.written = `#${new URLSearchParams({ term: name, ...index })}`;
+    try {
+      history.replaceState(null, '', this.written);
+    } catch {
+      // In a frame without an address of its own there is none to keep.
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ drawing
+
+  introduce() {
+    const { data, trace } = this;
+    const layers = data.network.layers.slice(1).join(', ');
+    byId('facts').append(`${layers}; ${data.network.loss}. `, math(symbol('C')), make('span', {}, ` = ${numberText(trace.scope.C, 5)}`));
+    byId('notes').hidden = !data.notes.length;
+    byId('notes').append(...data.notes.map((note) => make('li', {}, note)));
+    byId('samples').hidden = trace.S === 1;
+    for (let s = 0; s < trace.S; s += 1) byId('sample').append(make('option', { value: s }, String(s)));
+    byId('sample').value = this.s;
+    if (data.film) {
+      byId('film').hidden = false;
+      film(byId('film'), data.film);
+    }
+  }
+
+  draw() {
+    this.drawSteps();
+    this.drawNetwork();
+    this.drawTerm();
+    this.writeHash();
+  }
+
+  drawSteps() {
+    const { step, tour, isOnTour } = this;
+    byId('section').textContent = tour[step].section;
+    byId('count').textContent = `${step + 1} of ${tour.length}`;
+    byId('progress').max = tour.length;
+    byId('progress').value = step + 1;
+    byId('first').disabled = step === 0 && isOnTour;
+    byId('back').disabled = step === 0;
+    byId('next').disabled = step === tour.length - 1;
+    byId('last').disabled = step === tour.length - 1 && isOnTour;
+    byId('play').querySelector('span').textContent = this.playing ? 'Pause' : 'Play';
+    pressedIf('play', this.playing !== null);
+    pressedIf('weight', this.tourName === 'weight');
+    pressedIf('units', this.tourName === 'units');
+  }
+
+  drawNetwork() {
+    const { trace, term, s, gradients, shown } = this;
+    const focused = document.activeElement?.dataset;
+    const kept = focused && ['unit', 'weight'].find((key) => key in focused);
+    const selector = kept && `[data-${kept}="${focused[kept]}"]`;
+    const width = byId('graph').clientWidth;
+    const detail = termOf(trace, term.name, term.index);
+    byId('graph').replaceChildren(graphOf(trace, { term, s, gradients, shown, width, detail }, this.open));
+    byId('pictures').replaceChildren(...picturesOf(trace, { term, s, gradients }, this.open));
+    if (selector) byId('graph').querySelector(selector)?.focus();
+    pressedIf('weights', !gradients);
+    pressedIf('gradients', gradients);
+  }
+
+  drawTerm() {
+    const { trace, term, s, tour, step, isOnTour } = this;
+    const words = describe(trace, term);
+    byId('title').replaceChildren(letterOf(term), make('span', {}, `, ${words}`));
+    byId('text').textContent = isOnTour ? tour[step].text : '';
+    const detail = termOf(trace, term.name, term.index);
+    const width = byId('panel').clientWidth;
+    byId('panel').replaceChildren(...panelOf(trace, term, { s, width }, this.open));
+    byId('cited').textContent = detail.source;
+    byId('listing').replaceChildren(...listingElement(detail));
+    scrollToCurrent(byId('listing').querySelector('ol'));
+  }
+}
+
+function keyOfTerm({ name, index }) {
+  return [name, index.l, index.i, index.j, index.s].join(' ');
+}
+
+function pressedIf(id, is) {
+  byId(id).setAttribute('aria-pressed', String(is));
+}
 
 function start() {
-  const data = JSON.parse(document.getElementById('data').textContent);
-  if (data.film) {
-    const section = document.getElementById('film');
-    section.hidden = false;
-    film(section, data.film);
-  }
+  const data = JSON.parse(byId('data').textContent);
+  notation = data.notation;
+  window.page = new Page(data);
+  window.page.start();
 }
 
 start();
