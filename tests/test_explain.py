@@ -532,7 +532,9 @@ def test_numbers_and_names_as_they_are_shown():
         "0", "0", "10⁻⁸", "−2.5×10¹²", "3", "nan", "−∞",
     ]  # fmt: skip
     assert mathml.mathml(Symbol("<b>")) == "<mi>&lt;b&gt;</mi>"
-    assert mathml.number(-1.5e-7) == "<mo>−</mo><mn>1.5</mn><mo>×</mo><msup><mn>10</mn><mn>−7</mn></msup>"
+    assert mathml.number(-1.5e-7) == (
+            '<mo form="prefix">−</mo><mn>1.5</mn><mo>×</mo><msup><mn>10</mn><mn>−7</mn></msup>'
+        )
 
 
 @pytest.mark.nojit

@@ -5,13 +5,13 @@ from html import escape
 
 from .expression import Apply, Choice, Expanded, Negative, Node, Number, Operation, Sum, Symbol
 from .notation import fraction_of, glyph, is_function_of_layer, sample_first
-from .text import is_negative, times
 from .text import number as number_text
+from .text import times
 
 SIGNS = {"-": "−", "==": "=", "!=": "≠", "<=": "≤", ">=": "≥", "&": "∧"}
-TIMES = {" ": "\u2062", " · ": "·", " × ": "×"}
+TIMES = {" ": '<mo lspace="0.11em" rspace="0.11em">\u2062</mo>', " · ": "<mo>·</mo>", " × ": "<mo>×</mo>"}
 """Between letters nothing is seen."""
-MINUS = "<mo>−</mo>"
+MINUS, PLUS, PREFIX = "<mo>−</mo>", "<mo>+</mo>", '<mo form="prefix">−</mo>'
 COMPARISON, ADDITION, PRODUCT, NEGATION, POWER, ATOM = range(1, 7)
 BINDS = {"+": ADDITION, "-": ADDITION, "*": PRODUCT, "**": POWER}
 NONE: frozenset[str] = frozenset()
@@ -39,7 +39,7 @@ def number(value: float) -> str:
     found = re.fullmatch(r"(.*?)(?:(×)?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?", written)
     assert found is not None
     mantissa, cross, power = found.groups()
-    minus = MINUS if mantissa.startswith("−") else ""
+    minus = PREFIX if mantissa.startswith("−") else ""
     mantissa = mantissa.removeprefix("−")
     whole = f"{minus}<mn>{mantissa}</mn>" if mantissa else minus
     if power is None:
@@ -57,7 +57,7 @@ def _written(node: Node, bound: frozenset[str]) -> tuple[str, int]:
             return _symbol(node, bound), ATOM
         case Negative(operand):
             least = PRODUCT if isinstance(operand, Sum) else NEGATION
-            return f"{MINUS}{_within(operand, least, bound)}", NEGATION
+            return f"{PREFIX}{_within(operand, least, bound)}", NEGATION
         case Operation("==", left, right):
             return f"<mo>[</mo>{mathml(left, bound)}<mo>=</mo>{mathml(right, bound)}<mo>]</mo>", ATOM
         case Operation("/", left, right):
@@ -71,7 +71,7 @@ def _written(node: Node, bound: frozenset[str]) -> tuple[str, int]:
             return _application(function, arguments, bound), ATOM
         case Choice(condition, value, otherwise):
             rows = (
-                f"<mtr><mtd>{mathml(value, bound)}</mtd><mtd><mtext>if </mtext>{mathml(condition, bound)}</mtd></mtr>"
+                f"<mtr><mtd>{mathml(value, bound)}</mtd><mtd><mtext>if\u00a0</mtext>{mathml(condition, bound)}</mtd></mtr>"
                 f"<mtr><mtd>{mathml(otherwise, bound)}</mtd><mtd><mtext>else</mtext></mtd></mtr>"
             )
             return f"<mrow><mo>{{</mo><mtable>{rows}</mtable></mrow>", ATOM
@@ -98,13 +98,13 @@ def _operation(sign: str, left: Node, right: Node, bound: frozenset[str]) -> tup
         is_closed = isinstance(right, Sum | Expanded) or (isinstance(right, Operation) and right.operator == "*")
         least = PRODUCT if is_closed else NEGATION
     first = _within(left, ATOM if sign == "*" and isinstance(left, Sum) else binds, bound)
-    if sign == "+" and isinstance(right, Number) and is_negative(right):
-        return f"{first}{MINUS}{number(-right.value)}", binds
     second, inner = _written(right, bound)
-    if inner < least or (sign in ("+", "-", "*") and is_negative(right)):
+    if sign == "+" and isinstance(right, Number) and second.startswith(PREFIX):
+        return f"{first}{MINUS}{second.removeprefix(PREFIX)}", binds
+    if inner < least or (sign in ("+", "-", "*") and second.startswith(PREFIX)):
         second = _closed(second)
-    mark = TIMES[times(left, right)] if sign == "*" else SIGNS.get(sign, sign)
-    return f"{first}<mo>{escape(mark)}</mo>{second}", binds
+    mark = TIMES[times(left, right)] if sign == "*" else f"<mo>{escape(SIGNS.get(sign, sign))}</mo>"
+    return f"{first}{mark}{second}", binds
 
 
 def _row(parts: list[str]) -> str:
@@ -167,16 +167,18 @@ def _sum(node: Sum, bound: frozenset[str]) -> str:
 
 
 def _expanded(node: Expanded, bound: frozenset[str]) -> str:
-    parts: list[str] = []
+    written = ""
     for _, term in node.terms:
-        one = _within(term, PRODUCT, bound)
-        if parts and not one.startswith(MINUS):
-            parts.append("<mo>+</mo>")
-        parts.append(one)
+        written += _added(_within(term, PRODUCT, bound), is_first=not written)
     if node.others:
-        rest, sign = number(node.rest), ""
-        if parts:
-            sign = MINUS if rest.startswith(MINUS) else "<mo>+</mo>"
-            rest = rest.removeprefix(MINUS)
-        parts.append(f"{sign}<munder>{_row([rest])}<mtext>{node.others} others</mtext></munder>")
-    return _row(parts) if parts else "<mn>0</mn>"
+        sign, rest = "", number(node.rest)
+        if written:
+            sign, rest = (MINUS if rest.startswith(PREFIX) else PLUS), rest.removeprefix(PREFIX)
+        written += f"{sign}<munder>{_row([rest])}<mtext>{node.others} others</mtext></munder>"
+    return _row([written]) if written else "<mn>0</mn>"
+
+
+def _added(written: str, is_first: bool) -> str:
+    if is_first:
+        return written
+    return MINUS + written.removeprefix(PREFIX) if written.startswith(PREFIX) else PLUS + written

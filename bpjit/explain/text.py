@@ -85,23 +85,17 @@ def _operation(sign: str, left: Node, right: Node, bound: frozenset[str]) -> tup
         first = f"({first})" if isinstance(left, Sum) else first
         is_closed = isinstance(right, Sum | Expanded) or (isinstance(right, Operation) and right.operator == "*")
         second = _within(right, PRODUCT if is_closed else NEGATION, bound)
-        if is_negative(right):
-            second = f"({second})" if not second.startswith("(") else second
+        second = f"({second})" if second.startswith("−") else second
         return f"{first}{times(left, right)}{second}", PRODUCT
     first = _within(left, binds, bound)
     if sign == "/" and isinstance(left, Sum):
         first = f"({first})"
     second = _within(right, binds + 1 if sign in "-/" else binds, bound)
-    if sign == "+" and isinstance(right, Number) and is_negative(right):
+    if sign == "+" and isinstance(right, Number) and second.startswith("−"):
         return f"{first} − {number(-right.value)}", binds
-    if sign in "+-" and is_negative(right) and not second.startswith("("):
+    if sign in "+-" and second.startswith("−"):
         second = f"({second})"
     return f"{first} {SIGNS.get(sign, sign)} {second}", binds
-
-
-def is_negative(node: Node) -> bool:
-    """Whether its first sign is a minus."""
-    return isinstance(node, Negative) or (isinstance(node, Number) and number(node.value).startswith("−"))
 
 
 def times(left: Node, right: Node) -> str:

@@ -59,7 +59,8 @@ function edges(drawing, l) {
   const table = view.gradients ? trace.scope.dW[l] : trace.scope.W[l];
   const list = view.shown[l].flatMap((i, above) => view.shown[l - 1].map((j, below) => ({ i, j, above, below, value: table.at(i, j) })));
   const top = Math.max(...list.map(({ value }) => Math.abs(value))) || 1;
-  const order = bySize(list, ({ value }) => value).reverse();
+  const isChosen = ({ i, j }) => isWeight(view.term, l, i, j);
+  const order = bySize(list, ({ value }) => value).reverse().sort((one, other) => isChosen(one) - isChosen(other));
   return drawn('g', { class: 'edges' }, order.map((each) => edge(drawing, l, each, Math.abs(each.value) / top)));
 }
 
@@ -126,7 +127,7 @@ function unit(drawing, l, i, k, value, top) {
     drawn('title', {}, label),
     drawn('circle', { cx: x, cy: y, r: radius, class: 'ground' }),
     drawn('circle', { cx: x, cy: y, r: radius, class: 'disc', 'fill-opacity': (0.05 + 0.5 * share).toFixed(2) }),
-    drawn('text', { x, y: y + 3.5, class: 'value' }, compact(value)),
+    drawn('text', { x, y: y + 3.5, class: compact(value).length > 4 ? 'value long' : 'value' }, compact(value)),
     drawn('text', { x: x - radius - 5, y: y + 4, class: 'number' }, String(i)),
     l === trace.L ? drawn('text', { x: x + radius + 7, y: y + 4, class: 'target' }, `t = ${compact(trace.scope.t.at(view.s, i))}`) : null,
   );
@@ -146,11 +147,12 @@ function labelOf({ scope }, l, i, s) {
   return `unit ${i} of layer ${l}: z = ${numberText(scope.z[l].at(s, i))}, a = ${a}, δ = ${numberText(scope.delta[l].at(s, i))}`;
 }
 
-/** Short enough for a circle. */
+/** Short enough for a circle: 0.53, 7e−4. */
 function compact(value) {
   const size = Math.abs(value);
-  if (size >= 0.01 && size < 1000) return numberText(value, size >= 100 ? 3 : 2);
-  return numberText(value, 1);
+  if (size === 0 || (size >= 0.01 && size < 1000)) return numberText(value, size >= 100 ? 3 : 2);
+  const [mantissa, exponent] = value.toExponential(0).replace('-', '−').split('e');
+  return Number.isFinite(value) ? `${mantissa}e${exponent.replace('+', '').replace('-', '−')}` : numberText(value);
 }
 
 function onEnter(action) {

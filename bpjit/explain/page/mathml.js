@@ -18,13 +18,19 @@ function tag(name, ...children) {
 }
 
 const operator = (sign) => tag('mo', sign);
-const minus = () => operator('−');
+const prefix = () => withAttributes(operator('−'), { form: 'prefix' });
 const closed = (row) => [tag('mrow', operator('('), row, operator(')'))];
 const isMinus = (element) => element && element.localName === 'mo' && element.textContent === '−';
 
+function withAttributes(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
 /** A <math> element around expressions and signs between them. */
 function math(...parts) {
-  return tag('math', ...parts.map((part) => (typeof part === 'string' ? operator(part) : written(part)[0])));
+  const rows = parts.map((part) => (typeof part === 'string' ? operator(part) : written(part)[0]));
+  return withAttributes(tag('math', rows), { displaystyle: 'true' });
 }
 
 /** The elements of an expression, and how closely its parts are bound; bound: indices that a sum around it runs over. */
@@ -36,14 +42,14 @@ function written(node, bound = []) {
     case 'Symbol':
       return [[symbolElement(node, bound)], ATOM];
     case 'Negative':
-      return [[minus(), ...inside(node.operand, is(node.operand, 'Sum') ? PRODUCT : NEGATION, bound)], NEGATION];
+      return [[prefix(), ...inside(node.operand, is(node.operand, 'Sum') ? PRODUCT : NEGATION, bound)], NEGATION];
     case 'Operation':
       return operation(node, bound);
     case 'Apply':
       return [[application(node, bound)], ATOM];
     case 'Choice': {
       const rows = [
-        tag('mtr', tag('mtd', row(node.value)), tag('mtd', tag('mtext', 'if '), row(node.condition))),
+        tag('mtr', tag('mtd', row(node.value)), tag('mtd', tag('mtext', 'if\u00a0'), row(node.condition))),
         tag('mtr', tag('mtd', row(node.otherwise)), tag('mtd', tag('mtext', 'else'))),
       ];
       return [[tag('mrow', operator('{'), tag('mtable', rows))], ATOM];
@@ -64,7 +70,7 @@ function inside(node, least, bound) {
 function numberRow(value, of) {
   const text = numberText(value);
   const [, sign, mantissa, cross, power] = text.match(/^(−?)(.*?)(?:(×)?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?$/);
-  const row = sign ? [minus()] : [];
+  const row = sign ? [prefix()] : [];
   if (mantissa) row.push(tag('mn', mantissa));
   if (power) {
     const exponent = [...power].map((digit) => (digit === '⁻' ? '−' : SUPERSCRIPTS.indexOf(digit))).join('');
@@ -95,17 +101,18 @@ function operation({ operator: sign, left, right }, bound) {
   let least = sign === '-' ? binds + 1 : binds;
   if (sign === '*') least = is(right, 'Sum', 'Expanded') || isProduct(right) ? PRODUCT : NEGATION;
   const first = inside(left, sign === '*' && is(left, 'Sum') ? ATOM : binds, bound);
-  if (sign === '+' && is(right, 'Number') && isNegative(right)) {
-    return [[...first, minus(), ...numberRow(-right.value, right.of)], binds];
-  }
   const [row, inner] = written(right, bound);
-  const mustClose = inner < least || ('+-*'.includes(sign) && isNegative(right));
-  const mark = sign === '*' ? TIMES[times(left, right)] : (SIGNS[sign] ?? sign);
-  return [[...first, operator(mark), ...(mustClose ? closed(row) : row)], binds];
+  if (sign === '+' && is(right, 'Number') && isMinus(row[0])) return [[...first, operator('−'), ...row.slice(1)], binds];
+  const mustClose = inner < least || ('+-*'.includes(sign) && isMinus(row[0]));
+  const mark = sign === '*' ? multiplied(times(left, right)) : operator(SIGNS[sign] ?? sign);
+  return [[...first, mark, ...(mustClose ? closed(row) : row)], binds];
+}
+
+function multiplied(kind) {
+  return withAttributes(operator(TIMES[kind]), kind === 'letters' ? { lspace: '0.11em', rspace: '0.11em' } : {});
 }
 
 const isProduct = (node) => is(node, 'Operation') && node.operator === '*';
-const isNegative = (node) => is(node, 'Negative') || (is(node, 'Number') && Number(node.value) < 0);
 
 /** Letters stand side by side, numbers have a cross between them. */
 function times(left, right) {
@@ -189,19 +196,24 @@ function sumRow(node, bound) {
   if (node.operator !== '+') return [tag('munder', operator(node.operator), tag('mi', node.index)), ...body];
   const below = tag('mrow', tag('mi', node.index), operator('='), written(node.first)[0]);
   const last = { kind: 'Operation', operator: '-', left: node.end, right: plain(1) };
-  return [tag('munderover', operator('∑'), below, tag('mrow', written(last)[0])), ...body];
+  // The sign's size is the style sheet's affair: not every font has a larger one.
+  const sign = withAttributes(operator('∑'), { largeop: 'false', movablelimits: 'false', class: 'sum' });
+  return [tag('munderover', sign, below, tag('mrow', written(last)[0])), ...body];
 }
 
 function expandedRow(node, bound) {
   const parts = node.terms.map(([, term]) => inside(term, PRODUCT, bound));
+  const row = parts.flatMap((part, k) => (k ? added(part) : part));
   if (node.others) {
     const rest = numberRow(node.rest);
-    const note = tag('mtext', `${node.others} others`);
-    const sign = parts.length ? [isMinus(rest[0]) ? rest.shift() : operator('+')] : [];
-    parts.push([...sign, tag('munder', tag('mrow', rest), note)]);
+    const sign = parts.length ? added(rest).slice(0, 1) : [];
+    const figures = parts.length && isMinus(rest[0]) ? rest.slice(1) : rest;
+    row.push(...sign, tag('munder', tag('mrow', figures), tag('mtext', `${node.others} others`)));
   }
-  const row = parts.map((part, k) => (k && !isSigned(part) ? [operator('+'), ...part] : part));
-  return tag('mrow', row.length ? row.flat() : tag('mn', '0'));
+  return tag('mrow', row.length ? row : tag('mn', '0'));
 }
 
-const isSigned = ([first]) => first.localName === 'mo' && '−+'.includes(first.textContent);
+/** A term with the sign before it that joins it to others. */
+function added(row) {
+  return isMinus(row[0]) ? [operator('−'), ...row.slice(1)] : [operator('+'), ...row];
+}

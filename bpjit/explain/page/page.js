@@ -235,7 +235,8 @@ class Page {
   introduce() {
     const { data, trace } = this;
     const layers = data.network.layers.slice(1).join(', ');
-    byId('facts').append(`${layers}; ${data.network.loss}. `, math(symbol('C')), make('span', {}, ` = ${numberText(trace.scope.C, 5)}`));
+    byId('facts').append(`Layers: ${layers}. Loss: ${data.network.loss}, `);
+    byId('facts').append(make('span', { class: 'whole' }, math(symbol('C')), ` = ${numberText(trace.scope.C, 5)}`));
     byId('notes').hidden = !data.notes.length;
     byId('notes').append(...data.notes.map((note) => make('li', {}, note)));
     byId('samples').hidden = trace.S === 1;
@@ -257,6 +258,7 @@ class Page {
   drawSteps() {
     const { step, tour, isOnTour } = this;
     byId('section').textContent = tour[step].section;
+    byId('section').className = isOnTour ? '' : 'soft';
     byId('count').textContent = `${step + 1} of ${tour.length}`;
     byId('progress').max = tour.length;
     byId('progress').value = step + 1;
@@ -266,6 +268,7 @@ class Page {
     byId('last').disabled = step === tour.length - 1 && isOnTour;
     byId('play').querySelector('span').textContent = this.playing ? 'Pause' : 'Play';
     pressedIf('play', this.playing !== null);
+    byId('followed').replaceChildren(letterOf({ name: 'W', index: this.weight }));
     pressedIf('weight', this.tourName === 'weight');
     pressedIf('units', this.tourName === 'units');
   }
@@ -280,6 +283,9 @@ class Page {
     byId('graph').replaceChildren(graphOf(trace, { term, s, gradients, shown, width, detail }, this.open));
     byId('pictures').replaceChildren(...picturesOf(trace, { term, s, gradients }, this.open));
     if (selector) byId('graph').querySelector(selector)?.focus();
+    byId('legend').textContent = gradients
+      ? 'Circles are units with their δ (the input with x), lines the gradients of weights:'
+      : 'Circles are units with their activation, lines are weights:';
     pressedIf('weights', !gradients);
     pressedIf('gradients', gradients);
   }
@@ -287,6 +293,7 @@ class Page {
   drawTerm() {
     const { trace, term, s, tour, step, isOnTour } = this;
     const words = describe(trace, term);
+    byId('status').textContent = `${words}: ${numberText(termOf(trace, term.name, term.index).value)}`;
     byId('title').replaceChildren(letterOf(term), make('span', {}, `, ${words}`));
     byId('text').textContent = isOnTour ? tour[step].text : '';
     const detail = termOf(trace, term.name, term.index);

@@ -30,9 +30,10 @@ function tabs(trace, { name, index }, s, open) {
     if (j !== undefined) other.j = j;
     if (trace.data.terms.sample.includes(each)) other.s = index.s ?? s;
     const isCurrent = each === name;
-    const letter = make('span', {}, letterOf({ name: each, index: other }), ['W', 'b'].includes(each) ? ' ←' : '');
+    const letter = [letterOf({ name: each, index: other }), ['W', 'b'].includes(each) ? ' ←' : ''];
+    const mark = make('span', { class: 'soft' }, equationOf(trace, each, other).marks[0] ?? '');
     const attributes = { type: 'button', 'aria-pressed': String(isCurrent), title: describe(trace, { name: each, index: other }) };
-    return make('button', { ...attributes, 'data-name': each, onclick: () => open({ name: each, index: other }) }, letter);
+    return make('button', { ...attributes, 'data-name': each, onclick: () => open({ name: each, index: other }) }, letter, mark);
   });
   return make('div', { class: 'tabs', role: 'group', 'aria-label': 'numbers of the same place' }, shown);
 }
@@ -41,7 +42,7 @@ function tabs(trace, { name, index }, s, open) {
 
 function equationElement(trace, detail, width) {
   const { general, target, here, numbers, relation, value, marks } = detail;
-  const perLine = Math.max(1, Math.floor((width - 120) / 130));
+  const perLine = Math.max(1, Math.floor((width - 170) / 105));
   const broken = (node) => inLines(math(node), perLine);
   const rows = [row('general', general.target, general.relation, math(general.expression))];
   const isSame = (one, other) => one.textContent === other.textContent;
@@ -51,8 +52,9 @@ function equationElement(trace, detail, width) {
   const isKnown = numbers && numberText(value) !== math(numbers).textContent;
   if (isKnown) rows.push(row('numbers', null, '=', broken(numbers)));
   rows.push(row('value', null, '=', make('output', { 'data-value': String(value) }, numberText(value, 7))));
-  const mark = marks.length ? make('span', { class: 'mark', title: 'equations of the derivation' }, marks.join(' ')) : null;
-  return make('div', { class: 'equation' }, mark, make('div', { class: 'rows' }, rows.flat()));
+  const cited = [...marks, detail.source].filter(Boolean);
+  const head = make('p', { class: 'cited' }, cited.map((each) => make('span', {}, each)));
+  return make('div', { class: 'equation' }, head, make('div', { class: 'rows' }, rows.flat()));
 }
 
 function row(kind, target, relation, right) {
@@ -114,13 +116,15 @@ function partsElement(trace, { parts }) {
     const rest = parts.slice(to);
     button.hidden = !rest.length;
     const sum = rest.reduce((total, part) => total + part.value, 0);
-    button.textContent = `${rest.length} smaller ones, together ${numberText(sum)}`;
+    const isZero = rest.every((part) => part.value === 0);
+    button.textContent = isZero ? `${rest.length} that are 0` : `${rest.length} smaller ones, together ${numberText(sum)}`;
     button.onclick = () => {
       show(to, to + MORE);
       list.dispatchEvent(new CustomEvent('grown', { bubbles: true }));
     };
   };
-  show(0, parts.length <= SHOWN + 1 ? parts.length : SHOWN);
+  const some = parts.filter((part) => part.value !== 0).length || 1;
+  show(0, parts.length <= SHOWN + 1 && some > 2 ? parts.length : Math.min(SHOWN, some));
   const title = count > SHOWN + 1 ? `its ${count} terms, the largest first` : `its ${count} terms`;
   return make('div', {}, make('h3', {}, title), list, button);
 }
@@ -165,9 +169,9 @@ function destinationsElement(trace, term, s, open) {
       return chip(trace, target, open, letterOf(target));
     });
     const rest = targets.length - shown.length;
-    return make('div', { class: 'chips' }, chips, rest > 0 ? make('span', { class: 'soft' }, `and ${rest} more`) : null);
+    return [chips, rest > 0 ? make('span', { class: 'soft' }, `and ${rest} more`) : null];
   });
-  return make('div', {}, make('h3', {}, 'goes into'), rows);
+  return make('div', {}, make('h3', {}, 'goes into'), make('div', { class: 'chips' }, rows));
 }
 
 /** Symbols and numbers that lead somewhere: with the mouse anywhere, with the keyboard in the list of terms. */

@@ -52,17 +52,19 @@ function keyOf({ name, layer, indices }) {
   return [name, layer, ...place].join(' ');
 }
 
-/** [{ name, layer, targets: [{ term, size }] }]: the equations in which a term stands, the largest contributions first. */
+/** [{ targets: [{ name, index, size }] }]: for each equation in which a term stands its targets, the largest
+ * contributions first. */
 function destinationsOf(trace, { name, index }) {
   if (name === 'C') return [outputDeltas(trace)];
   if (trace.data.terms.step.includes(name)) return [];
+  if (isLocal(trace, name)) return [{ targets: statementsWith(trace, name, index) }];
   const found = [];
   for (const [target, equations] of Object.entries(trace.data.which)) {
     const layers = target === 'C' ? [trace.L] : equations.keys();
     for (const l of layers) {
-      if (equations[l] < 0 || !isShown(trace, target)) continue;
+      if (equations[l] < 0 || isLocal(trace, target) || !isShown(trace, target)) continue;
       const targets = targetsIn(trace, trace.data.equations[equations[l]], target, l, { name, index });
-      if (targets.length) found.push({ name: target, layer: target === 'C' ? null : l, targets });
+      if (targets.length) found.push({ targets });
     }
   }
   return found;
@@ -73,10 +75,18 @@ function isShown({ data }, name) {
   return data.network.bias || !['b', 'db', 'dz_db'].includes(name);
 }
 
+/** The gradients whose statements a name that was set in passing is part of. */
+function statementsWith(trace, name, { l, i, j }) {
+  const own = trace.data.equations[trace.data.which[name][l]];
+  const isWith = (target) => trace.data.equations[trace.data.which[target][l]].lines.includes(own.line);
+  const index = name === 'dz_db' ? { l, i } : { l, i, j };
+  return [name === 'dz_db' ? 'db' : 'dW'].filter(isWith).map((target) => ({ name: target, index, size: 0 }));
+}
+
 function outputDeltas(trace) {
   const { L, sizes } = trace;
   const targets = Array.from({ length: sizes[L] }, (_, i) => ({ name: 'delta', index: { l: L, i, s: 0 }, size: 0 }));
-  return { name: 'delta', layer: L, targets };
+  return { targets };
 }
 
 function targetsIn(trace, equation, target, l, term) {
