@@ -533,8 +533,8 @@ def test_numbers_and_names_as_they_are_shown():
     ]  # fmt: skip
     assert mathml.mathml(Symbol("<b>")) == "<mi>&lt;b&gt;</mi>"
     assert mathml.number(-1.5e-7) == (
-            '<mo form="prefix">−</mo><mn>1.5</mn><mo>×</mo><msup><mn>10</mn><mn>−7</mn></msup>'
-        )
+        '<mo form="prefix">−</mo><mn>1.5</mn><mo>×</mo><msup><mn>10</mn><mn>−7</mn></msup>'
+    )
 
 
 @pytest.mark.nojit

@@ -120,7 +120,7 @@ def _equations(trace: "Trace") -> tuple[list[dict[str, Any]], dict[str, list[int
 
 def _equation(trace: "Trace", equation: Equation) -> dict[str, Any]:
     before = [
-        tree(other.expression) | {"name": other.name}
+        {"name": other.name, "expression": tree(other.expression)}
         for other in trace.specification.equations
         if other.function == equation.function and other.line < equation.line and other.name in LOCALS
         and (other.name == "dz_db" or equation.name in OF_WEIGHT)

@@ -44,11 +44,11 @@ def html(trace: "Trace", film: Any = None) -> str:
         styles.append("film.css")
         scripts.insert(-1, "film.js")
         data["film"] = film.data()
-    scripts = [_read(name) for name in scripts]
-    return Template(_read("page.html")).substitute(
+    scripts = [read(name) for name in scripts]
+    return Template(read("page.html")).substitute(
         policy=_policy(scripts),
         title=escape(printable(data["title"])),
-        style="".join(map(_read, styles)),
+        style="".join(map(read, styles)),
         data=json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
     )
@@ -69,5 +69,5 @@ def _policy(scripts: list[str]) -> str:
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}; img-src data:"
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf-8")

@@ -146,21 +146,19 @@ function scripted(letter, layer, indices) {
 
 function symbolElement(node, bound) {
   const { name } = node;
-  const layer = node.layer && written(node.layer, bound)[0];
-  const indices = withoutSample(node, bound).map((index) => written(index, bound)[0]);
+  const layer = () => node.layer && written(node.layer, bound)[0];
+  const indices = (...range) => withoutSample(node, bound).slice(...range).map((index) => written(index, bound)[0]);
   const letter = notation.glyphs[name] ?? name;
   const fraction = notation.fractions[name];
   const [base, below] = letter.split(/_(.*)/s);
   let element;
   if (fraction) {
     const [up, down, ofUp, ofDown] = fraction;
-    element = slope(
-      scripted(up, up === 'C' ? null : layer, indices.slice(...ofUp)),
-      scripted(down, layer, indices.slice(...ofDown)),
-    );
-  } else if (notation.functions.includes(name) && layer) element = scripted(letter, null, [layer]);
-  else if (below?.length === 1) element = scripted(base, layer, [[tag('mi', below)], ...indices]);
-  else element = scripted(letter, layer, indices);
+    const upper = scripted(up, up === 'C' ? null : layer(), indices(...ofUp));
+    element = slope(upper, scripted(down, layer(), indices(...ofDown)));
+  } else if (notation.functions.includes(name) && node.layer) element = scripted(letter, null, [layer()]);
+  else if (below?.length === 1) element = scripted(base, layer(), [[tag('mi', below)], ...indices()]);
+  else element = scripted(letter, layer(), indices());
   return linked(element, isNumbered(node) ? reference(node, {}) : undefined);
 }
 

@@ -57,7 +57,7 @@ function keyOf({ name, layer, indices }) {
 function destinationsOf(trace, { name, index }) {
   if (name === 'C') return [outputDeltas(trace)];
   if (trace.data.terms.step.includes(name)) return [];
-  if (isLocal(trace, name)) return [{ targets: statementsWith(trace, name, index) }];
+  if (isLocal(trace, name)) return [{ targets: gradientsOf(trace, name, index) }];
   const found = [];
   for (const [target, equations] of Object.entries(trace.data.which)) {
     const layers = target === 'C' ? [trace.L] : equations.keys();
@@ -75,12 +75,15 @@ function isShown({ data }, name) {
   return data.network.bias || !['b', 'db', 'dz_db'].includes(name);
 }
 
-/** The gradients whose statements a name that was set in passing is part of. */
-function statementsWith(trace, name, { l, i, j }) {
-  const own = trace.data.equations[trace.data.which[name][l]];
-  const isWith = (target) => trace.data.equations[trace.data.which[target][l]].lines.includes(own.line);
-  const index = name === 'dz_db' ? { l, i } : { l, i, j };
-  return [name === 'dz_db' ? 'db' : 'dW'].filter(isWith).map((target) => ({ name: target, index, size: 0 }));
+/** The gradients that a name which was set in passing is part of. */
+function gradientsOf({ data }, name, { l, i, j, s }) {
+  const equation = (target) => data.equations[data.which[target][l]];
+  const isPart = (target) =>
+    equation(target).lines.includes(equation(name).line) ||
+    [...walk(equation(target).expression)].some((node) => node.name === name);
+  const indices = { dC_dw: { l, i, j, s }, dW: { l, i, j }, db: { l, i } };
+  const others = (name === 'dz_db' ? ['db'] : ['dC_dw', 'dW']).filter((target) => target !== name && isPart(target));
+  return others.map((target) => ({ name: target, index: indices[target], size: 0 }));
 }
 
 function outputDeltas(trace) {
@@ -95,7 +98,7 @@ function targetsIn(trace, equation, target, l, term) {
     const put = bindings(trace, node, l, term);
     if (!put) continue;
     for (const index of placesOf(trace, equation.target, target, l, put, term.index)) {
-      const size = sum && sum.index in put ? contribution(trace, sum, { ...put, ...index, l }) : 0;
+      const size = sum && sum.index in put ? contribution(trace, equation, sum, { ...put, ...index, l }) : 0;
       found.set(JSON.stringify(index), { name: target, index, size });
     }
   }
@@ -140,6 +143,8 @@ function placesOf({ sizes }, pattern, target, l, put, { s }) {
   return isOfSample ? places.map((place) => ({ ...place, s: s ?? 0 })) : places;
 }
 
-function contribution(trace, sum, indices) {
-  return evaluate(sum.body, within(trace.scope, indices));
+function contribution(trace, equation, sum, indices) {
+  const scope = within(trace.scope, indices);
+  for (const other of equation.where) scope[other.target.name] = evaluate(other.expression, scope);
+  return evaluate(sum.body, scope);
 }

@@ -13,7 +13,7 @@ function termOf(trace, name, index) {
   if (rule && !('learning_rate' in rule)) return stepTerm(trace, name, index, rule);
   const equation = equationOf(trace, name, index);
   const scope = within(trace.scope, index);
-  for (const each of equation.before) scope[each.name] = { always: evaluate(each, scope) };
+  for (const each of equation.before) scope[each.name] = { always: evaluate(each.expression, scope) };
   if (rule) scope.learning_rate = rule.learning_rate;
   const putIn = { L: trace.L, ...index };
   const where = equation.where.map((other) => {
