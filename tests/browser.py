@@ -18,9 +18,7 @@ DESKTOP, PHONE = (1280, 900), (390, 844)
 def chromium():
     """A Browser, closed at the end. Both programs are those that are installed: nothing is downloaded."""
     programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-    assert all(programs.values()), (
-        "these tests need chromium and chromedriver: apt-get install chromium chromium-driver"
-    )
+    assert all(programs.values()), "these tests need both: apt-get install chromium chromium-driver"
     options = webdriver.ChromeOptions()
     options.binary_location = programs["chromium"]
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--lang=en"):

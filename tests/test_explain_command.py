@@ -104,3 +104,14 @@ def test_a_model_with_an_activation_that_is_not_registered(run, tmp_path):
     code, _, err = run("explain", tmp_path / "own.safetensors", "--data", "digits")
     assert code == 1
     assert "the activation 'doubled' is neither built in nor registered" in err and len(err.splitlines()) == 1
+
+
+def test_a_page(run, model, tmp_path):
+    path = tmp_path / "three.html"
+    code, out, err = run("explain", model, "--data", "digits", "--sample", 3, "--unit", 0, "--html", path)
+    assert code == 0 and "derivation.py:" in out and err == f"bpjit: the page is in {path}\n"
+    text = path.read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    assert data["chosen"]["i"] == 0 and data["network"]["sizes"] == [64, 6, 5, 10]
+    code, out, err = run("explain", model, "--data", "digits", "--html", tmp_path / "three.txt")
+    assert (code, out) == (2, "") and "must end in .html" in err

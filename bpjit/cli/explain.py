@@ -8,7 +8,7 @@ import typer
 
 from . import values
 from .options import Cells, Reading, Reported, panel
-from .output import check_outputs, is_standard_output, write_json, wrong_options
+from .output import check_outputs, is_standard_output, say, write, write_json, wrong_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,9 +21,11 @@ EXAMPLES = """Examples:
 
 bpjit explain digits.safetensors --data digits --sample 3
 
-bpjit explain houses.safetensors --data sold.csv --sample 0,5,9 --layer 2 --unit 0 --weight 5 --optimizer adam"""
+bpjit explain houses.safetensors --data sold.csv --sample 0,5,9 --layer 2 --unit 0 --weight 5 --optimizer adam
 
-_what, _step = panel("What is explained?"), panel("The step")
+bpjit explain digits.safetensors --data digits --sample 3 --html three.html"""
+
+_what, _step, _output = panel("What is explained?"), panel("The step"), panel("Output")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Options(Reported, Reading):
         _what("The unit of the layer below that it comes from, from 0.", show_default="of the largest gradient"),
     ] = None
     optimizer: Annotated[str, _step("As in bpjit train: sgd(learning_rate=0.1), adam, ...")] = "sgd"
+    html: Annotated[Path | None, _output("Write a page to step and click through: .html. It needs no net.")] = None
     missing: Annotated[str | None, Cells.option(Cells.MISSING, show_default="as in training")] = None
     unknown: Annotated[str | None, Cells.option(Cells.UNKNOWN, show_default="as in training")] = None
 
@@ -50,9 +53,10 @@ def run(options: Options) -> None:
     """Derive back-propagation with a model's own numbers, each equation beside the line of code that computes it."""
     from bpjit import tables
     from bpjit.engine.optimizers import OPTIMIZERS
+    from bpjit.explain import page
 
     with wrong_options():
-        check_outputs({"--json": options.json})
+        check_outputs({"--json": options.json, "--html": options.html}, options.model, Path(options.data))
         rows = _rows(options.sample)
         optimizer = values.made(options.optimizer, OPTIMIZERS, "optimizer")
         model = tables.Model.load(options.model)
@@ -69,6 +73,9 @@ def run(options: Options) -> None:
         text = trace.walk(*place)
     if not is_standard_output(options.json):
         print(text)
+    if options.html is not None:
+        write("--html", options.html, lambda path: page.write(path, trace, place=place))
+        say(f"the page is in {options.html}")
     if options.json is not None:
         content = {"model": str(options.model), "data": options.data, "samples": rows, "notes": list(trace.notes)}
         write_json(options.json, content | _content(trace, *place))

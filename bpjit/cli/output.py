@@ -99,7 +99,7 @@ def check_outputs(paths: Mapping[str, Path | None], *inputs: Path | None) -> Non
         other = seen.setdefault(path.resolve(), option)
         if other != option:
             raise ValueError(f"{other} and {option} are the same file: give each one of its own")
-    for option, endings in (("--plot", PICTURES), ("--report", PAGES)):
+    for option, endings in (("--plot", PICTURES), ("--report", PAGES), ("--html", PAGES)):
         path = paths.get(option)
         if path is not None and path.suffix.lower() not in endings:
             raise ValueError(f"{option} {path} must end in {' or '.join(endings)}")

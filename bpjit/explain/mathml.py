@@ -70,10 +70,9 @@ def _written(node: Node, bound: frozenset[str]) -> tuple[str, int]:
         case Apply(function, arguments):
             return _application(function, arguments, bound), ATOM
         case Choice(condition, value, otherwise):
-            rows = (
-                f"<mtr><mtd>{mathml(value, bound)}</mtd><mtd><mtext>if\u00a0</mtext>{mathml(condition, bound)}</mtd></mtr>"
-                f"<mtr><mtd>{mathml(otherwise, bound)}</mtd><mtd><mtext>else</mtext></mtd></mtr>"
-            )
+            chosen = f"<mtd>{mathml(value, bound)}</mtd><mtd><mtext>if\u00a0</mtext>{mathml(condition, bound)}</mtd>"
+            other = f"<mtd>{mathml(otherwise, bound)}</mtd><mtd><mtext>else</mtext></mtd>"
+            rows = f"<mtr>{chosen}</mtr><mtr>{other}</mtr>"
             return f"<mrow><mo>{{</mo><mtable>{rows}</mtable></mrow>", ATOM
         case Sum():
             return _sum(node, bound), PRODUCT

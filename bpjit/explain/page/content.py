@@ -2,7 +2,7 @@
 
 import ast
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from ..trace import Trace
 
 
-def content(trace: "Trace") -> dict[str, Any]:
-    """All of it."""
+Place: TypeAlias = tuple[int, int, int, int]
+"""l, i, j, s: a weight, and the sample that is followed."""
+
+
+def content(trace: "Trace", place: Place | None = None) -> dict[str, Any]:
+    """All of it. place: what is shown first."""
     equations, which = _equations(trace)
     return {
         "title": _title(trace),
@@ -43,7 +47,7 @@ def content(trace: "Trace") -> dict[str, Any]:
         "functions": _functions(trace),
         "rules": rules(trace),
         "source": _source(trace),
-        "chosen": dict(zip("lijs", chosen(trace))),
+        "chosen": dict(zip("lijs", place or chosen(trace))),
         "texts": TEXTS,
         "notation": {
             "glyphs": GLYPHS,

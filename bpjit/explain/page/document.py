@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import storage
 from ...display import printable
-from .content import content
+from .content import Place, content
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -21,25 +21,31 @@ SCRIPTS = (
     "elements.js", "graph.js", "picture.js", "listing.js", "panel.js", "page.js",
 )  # fmt: skip
 """In the order in which they are run."""
+MOST_WEIGHTS = 5_000_000
 
 
-def write(path: str | PathLike[str], trace: "Trace", film: Any = None) -> None:
-    """Writes the page to a file, whole or not at all; see `Trace.html`."""
+def write(path: str | PathLike[str], trace: "Trace", film: Any = None, place: Place | None = None) -> None:
+    """Writes the page to a file, whole or not at all; see `html`."""
     storage.check_place(path)
-    text = html(trace, film)
+    text = html(trace, film, place)
     with storage.replacing(path) as file:
         file.write(text.encode("utf-8"))
 
 
-def html(trace: "Trace", film: Any = None) -> str:
-    """The page of a trace. film: recorded steps, shown below it.
+def html(trace: "Trace", film: Any = None, place: Place | None = None) -> str:
+    """The page of a trace. film: recorded steps, shown below it. place: l, i, j, s of the weight that it begins with.
+
+    Raises ValueError for a network of more than 5 million weights, which would be too much for a browser.
 
     >>> import bpjit
     >>> trace = bpjit.Network([2, 1], loss="squared_error", seed=0).trace([1.0, 3.0], [4.0])
     >>> html(trace).startswith("<!DOCTYPE html>")
     True
     """
-    styles, scripts, data = ["page.css"], list(SCRIPTS), content(trace)
+    weights = sum(W.size for W in trace.W)
+    if weights > MOST_WEIGHTS:
+        raise ValueError(f"the network has {weights:,} weights: a page holds at most {MOST_WEIGHTS:,}")
+    styles, scripts, data = ["page.css"], list(SCRIPTS), content(trace, place)
     if film is not None:
         styles.append("film.css")
         scripts.insert(-1, "film.js")

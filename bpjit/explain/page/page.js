@@ -249,9 +249,10 @@ class Page {
   }
 
   draw() {
+    const detail = termOf(this.trace, this.term.name, this.term.index);
     this.drawSteps();
-    this.drawNetwork();
-    this.drawTerm();
+    this.drawNetwork(detail);
+    this.drawTerm(detail);
     this.writeHash();
   }
 
@@ -273,13 +274,12 @@ class Page {
     pressedIf('units', this.tourName === 'units');
   }
 
-  drawNetwork() {
+  drawNetwork(detail) {
     const { trace, term, s, gradients, shown } = this;
     const focused = document.activeElement?.dataset;
     const kept = focused && ['unit', 'weight'].find((key) => key in focused);
     const selector = kept && `[data-${kept}="${focused[kept]}"]`;
     const width = byId('graph').clientWidth;
-    const detail = termOf(trace, term.name, term.index);
     byId('graph').replaceChildren(graphOf(trace, { term, s, gradients, shown, width, detail }, this.open));
     byId('pictures').replaceChildren(...picturesOf(trace, { term, s, gradients }, this.open));
     if (selector) byId('graph').querySelector(selector)?.focus();
@@ -290,15 +290,14 @@ class Page {
     pressedIf('gradients', gradients);
   }
 
-  drawTerm() {
+  drawTerm(detail) {
     const { trace, term, s, tour, step, isOnTour } = this;
     const words = describe(trace, term);
-    byId('status').textContent = `${words}: ${numberText(termOf(trace, term.name, term.index).value)}`;
+    byId('status').textContent = `${words}: ${numberText(detail.value)}`;
     byId('title').replaceChildren(letterOf(term), make('span', {}, `, ${words}`));
     byId('text').textContent = isOnTour ? tour[step].text : '';
-    const detail = termOf(trace, term.name, term.index);
     const width = byId('panel').clientWidth;
-    byId('panel').replaceChildren(...panelOf(trace, term, { s, width }, this.open));
+    byId('panel').replaceChildren(...panelOf(trace, detail, { s, width }, this.open));
     byId('cited').textContent = detail.source;
     byId('listing').replaceChildren(...listingElement(detail));
     scrollToCurrent(byId('listing').querySelector('ol'));

@@ -4,16 +4,15 @@
 const SHOWN = 7;
 const MORE = 30;
 
-/** The panel's elements. open(term) is called for what is clicked. */
-function panelOf(trace, term, { s, width }, open) {
-  const detail = termOf(trace, term.name, term.index);
+/** The panel's elements for what termOf gave. open(term) is called for what is clicked. */
+function panelOf(trace, detail, { s, width }, open) {
   return [
-    tabs(trace, term, s, open),
+    tabs(trace, detail, s, open),
     equationElement(trace, detail, width),
     whereElement(trace, detail),
     partsElement(trace, detail, s, open),
     sourcesElement(trace, detail, s, open),
-    destinationsElement(trace, term, s, open),
+    destinationsElement(trace, detail, s, open),
     ...detail.notes.map((note) => make('p', { class: 'note' }, note)),
   ].map((element) => linkedTo(trace, element, s, open));
 }
