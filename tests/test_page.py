@@ -523,3 +523,15 @@ def test_a_film_is_shown_below(opened, monkeypatch):
     assert browser.text("#film") == "0.5,0.25"
     browser = opened(traced())
     assert not browser.one("#film").is_displayed()
+
+
+@pytest.mark.external
+def test_a_notebook_shows_the_page_in_a_frame(browser, tmp_path):
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<!DOCTYPE html><meta charset=utf-8><body>{traced()._repr_html_()}", encoding="utf-8")
+    browser.open(path)
+    browser.driver.switch_to.frame(0)
+    browser.one("#next").click()
+    assert browser.text("#count") == "2 of 13"
+    browser.driver.switch_to.default_content()
+    assert browser.messages() == []

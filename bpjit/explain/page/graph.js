@@ -3,12 +3,12 @@
 
 const HEADER = 46;
 
-/** Which units of each layer are shown: the largest of the sample, and those that are needed. */
+/** Which units of each layer are shown: those that are needed, [[l, i], ...], and the largest of the sample. */
 function shownUnits({ sizes, scope }, s, most, needed) {
   return sizes.map((size, l) => {
-    const all = Array.from({ length: size }, (_, i) => i);
-    const kept = new Set(bySize(all, (i) => scope.a[l].at(s, i)).slice(0, size <= most + 1 ? size : most));
-    for (const [layer, i] of needed) if (layer === l) kept.add(i);
+    const order = bySize([...Array(size).keys()], (i) => scope.a[l].at(s, i));
+    const kept = new Set(needed.filter(([layer]) => layer === l).map(([, i]) => i));
+    for (const i of order) if (kept.size < most || size <= most + 1) kept.add(i);
     return [...kept].sort((one, other) => one - other);
   });
 }

@@ -2,6 +2,7 @@
 // The page: what is chosen, and what is drawn anew when that changes.
 
 const PACE = 2500;
+const PARTS = 6;
 const byId = (id) => document.getElementById(id);
 
 class Page {
@@ -56,12 +57,9 @@ class Page {
   makeTour() {
     const { trace, s, weight } = this;
     const path = tourOfWeight(trace, { ...weight, s });
-    const needed = [...path, ...(this.term ? [this.term] : [])].flatMap(({ index: { l, i, j } }) => {
-      const ends = i === undefined ? [] : [[l, i]];
-      return j === undefined ? ends : [...ends, [l - 1, j]];
-    });
-    this.shown = shownUnits(trace, s, this.most(), needed);
-    this.tour = this.tourName === 'weight' ? path : tourOfUnits(trace, this.shown, { s });
+    this.ends = path.flatMap(endsOf);
+    const shown = shownUnits(trace, s, this.most(), this.ends);
+    this.tour = this.tourName === 'weight' ? path : tourOfUnits(trace, shown, { s });
     this.isOnTour = true;
   }
 
@@ -275,7 +273,8 @@ class Page {
   }
 
   drawNetwork(detail) {
-    const { trace, term, s, gradients, shown } = this;
+    const { trace, term, s, gradients } = this;
+    const shown = shownUnits(trace, s, this.most(), [...this.ends, ...endsOf(term), ...unitsIn(detail)]);
     const focused = document.activeElement?.dataset;
     const kept = focused && ['unit', 'weight'].find((key) => key in focused);
     const selector = kept && `[data-${kept}="${focused[kept]}"]`;
@@ -296,12 +295,25 @@ class Page {
     byId('status').textContent = `${words}: ${numberText(detail.value)}`;
     byId('title').replaceChildren(letterOf(term), make('span', {}, `, ${words}`));
     byId('text').textContent = isOnTour ? tour[step].text : '';
-    const width = byId('panel').clientWidth;
-    byId('panel').replaceChildren(...panelOf(trace, detail, { s, width }, this.open));
+    byId('panel').replaceChildren(...panelOf(trace, detail, s, this.open));
+    fit(byId('panel'), trace, detail, s, this.open);
     byId('cited').textContent = detail.source;
     byId('listing').replaceChildren(...listingElement(detail));
     scrollToCurrent(byId('listing').querySelector('ol'));
   }
+}
+
+/** [l, i] of the units that a term belongs to. */
+function endsOf({ index: { l, i, j } }) {
+  if (i === undefined) return [];
+  return j === undefined ? [[l, i]] : [[l, i], [l - 1, j]]; // prettier-ignore
+}
+
+/** [l, i] of units that the largest parts of a term come from. */
+function unitsIn({ parts }) {
+  const nodes = parts.slice(0, PARTS).flatMap(({ expression }) => (expression ? [...walk(expression)] : []));
+  const units = nodes.filter((node) => ['z', 'a', 'delta'].includes(node.name) && node.indices?.length === 2 && isNumbered(node));
+  return units.map((node) => reference(node, {})).map(({ layer, indices }) => [layer, indices[1]]);
 }
 
 function keyOfTerm({ name, index }) {

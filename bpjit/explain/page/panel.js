@@ -5,10 +5,10 @@ const SHOWN = 7;
 const MORE = 30;
 
 /** The panel's elements for what termOf gave. open(term) is called for what is clicked. */
-function panelOf(trace, detail, { s, width }, open) {
+function panelOf(trace, detail, s, open) {
   return [
     tabs(trace, detail, s, open),
-    equationElement(trace, detail, width),
+    equationElement(trace, detail),
     whereElement(trace, detail),
     partsElement(trace, detail, s, open),
     sourcesElement(trace, detail, s, open),
@@ -39,17 +39,15 @@ function tabs(trace, { name, index }, s, open) {
 
 // ----------------------------------------------------------------------------------------------- equation
 
-function equationElement(trace, detail, width) {
+function equationElement(trace, detail) {
   const { general, target, here, numbers, relation, value, marks } = detail;
-  const perLine = Math.max(1, Math.floor((width - 170) / 105));
-  const broken = (node) => inLines(math(node), perLine);
   const rows = [row('general', general.target, general.relation, math(general.expression))];
   const isSame = (one, other) => one.textContent === other.textContent;
   if (!isSame(math(target), math(general.target)) || !isSame(math(here), math(general.expression))) {
     rows.push(row('here', target, relation, math(here)));
   }
   const isKnown = numbers && numberText(value) !== math(numbers).textContent;
-  if (isKnown) rows.push(row('numbers', null, '=', broken(numbers)));
+  if (isKnown) rows.push(row('numbers', null, '=', math(numbers)));
   rows.push(row('value', null, '=', make('output', { 'data-value': String(value) }, numberText(value, 7))));
   const cited = [...marks, detail.source].filter(Boolean);
   const head = make('p', { class: 'cited' }, cited.map((each) => make('span', {}, each)));
@@ -63,6 +61,16 @@ function row(kind, target, relation, right) {
   ];
 }
 
+/** Breaks the sums of the numbers into lines until they fit; the panel is in the page. */
+function fit(panel, trace, { numbers }, s, open) {
+  const cell = panel.querySelector('.right.numbers');
+  if (!cell) return;
+  for (let perLine = trace.data.limits.written; perLine > 0 && cell.scrollWidth > cell.clientWidth; perLine -= 1) {
+    cell.replaceChildren(inLines(math(numbers), perLine));
+  }
+  linkedTo(trace, cell, s, open);
+}
+
 /** Long sums take several lines: the terms of an <mrow> that has more are set below one another. */
 function inLines(element, perLine) {
   for (const sum of element.querySelectorAll('mrow')) {
@@ -72,7 +80,7 @@ function inLines(element, perLine) {
       if (isNext && child.previousElementSibling.localName !== 'mo') parts.push([]);
       parts.at(-1).push(child);
     }
-    if (parts.length <= perLine + 1 || sum.querySelector('mrow mtable')) continue;
+    if (parts.length <= perLine || sum.querySelector('mrow mtable')) continue;
     const lines = [];
     for (let k = 0; k < parts.length; k += perLine) lines.push(parts.slice(k, k + perLine).flat());
     sum.append(tag('mtable', lines.map((line) => tag('mtr', tag('mtd', line)))));
