@@ -27,7 +27,7 @@ from .schedules import Constant, Schedule
 from .sweep import Sweep
 
 if TYPE_CHECKING:
-    from .explain import Trace
+    from .explain import Film, Trace
 
 __all__ = ["DivergenceError", "Trainer"]
 
@@ -359,6 +359,27 @@ class Trainer:
         from .explain import of_trainer
 
         return of_trainer(self, x, t)
+
+    def film(self, X: Any, t: Any, steps: int = 20) -> "Film":
+        """The next `steps` updates that `fit(X, t)` would make, recorded one by one on a copy: network and trainer stay
+        as they are. The film has parameters, gradient and mini-batch of each step, explains each by its equations
+        (`film.trace`), and draws what the network learns. Early stopping does not end it.
+
+        X (S, n_0), t: an array and its labels or targets, as in `fit`. steps: as memory allows; a page shows up to
+        1,000. Training that diverges ends the film early, and its `notes` say so.
+
+        Raises ValueError or TypeError for data and settings that do not fit, and for LBFGS, which has no mini-batches;
+        DivergenceError where the first step diverges.
+
+        >>> X, t = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> trainer = Trainer(Network([2, 3, 2], seed=0), optimizers.SGD(learning_rate=0.5), batch_size=2, seed=0)
+        >>> film = trainer.film(X, t, steps=20)
+        >>> film.loss.shape, film.trace(7).updated_W[1].shape, film.surface(size=30).values.shape
+        ((21,), (3, 2), (21, 30, 30, 2))
+        """
+        from .explain import Film
+
+        return Film(self, X, t, steps)
 
     def find_learning_rate(
         self, X: Any, t: Any = None, low: float = 1e-6, high: float = 1.0, steps: int = 100, **options: Any

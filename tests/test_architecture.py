@@ -62,6 +62,8 @@ FLOORS = [
     {"bpjit.explain.page.content"},
     {"bpjit.explain.page.document"},
     {"bpjit.explain.page"},
+    {"bpjit.explain.film_data"},
+    {"bpjit.explain.film"},
     {"bpjit.explain"},
     {"bpjit.datasets", "bpjit.plots"}
     | {f"bpjit.assessment{name}" for name in ("", ".answers", ".classes", ".plots", ".residuals")},
@@ -99,7 +101,7 @@ LAZY_UPWARD = {
     ("bpjit.network", "bpjit.summary"),  # Network.summary
     ("bpjit.network", "bpjit.plots"),  # Network.plot
     ("bpjit.network", "bpjit.explain"),  # Network.trace
-    ("bpjit.training", "bpjit.explain"),  # Trainer.trace
+    ("bpjit.training", "bpjit.explain"),  # Trainer.trace, Trainer.film
     ("bpjit.explain.trace", "bpjit.explain.walk"),  # Trace.walk
     ("bpjit.explain.trace", "bpjit.explain.page"),  # Trace.html
     ("bpjit.diagnosis", "bpjit.plots"),  # Diagnosis.plot

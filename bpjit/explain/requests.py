@@ -49,19 +49,38 @@ def of_trainer(trainer: "Trainer", x: Any, t: Any) -> Trace:
             1.0 if factors is None else float(factors[0]),
             trainer._optimizers,
             _moments(net, trainer._moments),
-            _penalties(trainer),
+            penalties_of(trainer),
         )
-    notes += tuple(
-        f"{LEFT_OUT[name]} (the trainer has {name}={value})"
-        for name, value in trainer.regularization._used()
-        if name in LEFT_OUT
-    )
+    notes += _left_out(trainer)
     if trainer.accumulate > 1:
         notes += (f"the trainer would add the gradients of {trainer.accumulate} mini-batches before its update",)
     return Trace(net, x, t, update, notes)
 
 
-def _penalties(trainer: "Trainer") -> dict[int, tuple[float, float]]:
+def of_step(
+    trainer: "Trainer", net: Network, x: Any, t: Any, updates: int, factor: float, moments: np.ndarray
+) -> Trace:
+    """The step that a trainer makes after so many updates, from the whole of its mini-batch: that of a `Film`.
+
+    net: the network as it is then. factor: on the learning rate. moments: before the step, as the trainer keeps them.
+    """
+    step = updates - trainer._begun + 1
+    update = Update(
+        trainer.optimizer, step, factor, trainer._optimizers, _moments(net, moments), penalties_of(trainer)
+    )
+    return Trace(net, x, t, update, _notes(net) + _left_out(trainer))
+
+
+def _left_out(trainer: "Trainer") -> tuple[str, ...]:
+    return tuple(
+        f"{LEFT_OUT[name]} (the trainer has {name}={value})"
+        for name, value in trainer.regularization._used()
+        if name in LEFT_OUT
+    )
+
+
+def penalties_of(trainer: "Trainer") -> dict[int, tuple[float, float]]:
+    """(l1, l2) of the layers that have penalties."""
     given = trainer.regularization
     return {l: (given.l1.get(l, 0.0), given.l2.get(l, 0.0)) for l in {*given.l1, *given.l2}}
 
