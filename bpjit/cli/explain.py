@@ -13,7 +13,7 @@ from .output import check_outputs, is_standard_output, say, write, write_json, w
 if TYPE_CHECKING:
     import numpy as np
 
-    from bpjit.explain import Term, Trace
+    from bpjit.explain import Film, Term, Trace
     from bpjit.tables import Model, Source
 
 NAME = "explain"
@@ -23,9 +23,12 @@ bpjit explain digits.safetensors --data digits --sample 3
 
 bpjit explain houses.safetensors --data sold.csv --sample 0,5,9 --layer 2 --unit 0 --weight 5 --optimizer adam
 
-bpjit explain digits.safetensors --data digits --sample 3 --html three.html"""
+bpjit explain digits.safetensors --data digits --sample 3 --steps 20 --html three.html"""
 
 _what, _step, _output = panel("What is explained?"), panel("The step"), panel("Output")
+_film = panel("Watch it learn")
+MOST_ROWS = 10_000
+"""Rows of the data that a film takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,12 @@ class Options(Reported, Reading):
     ] = None
     optimizer: Annotated[str, _step("As in bpjit train: sgd(learning_rate=0.1), adam, ...")] = "sgd"
     html: Annotated[Path | None, _output("Write a page to step and click through: .html. It needs no net.")] = None
+    steps: Annotated[
+        int | None,
+        _film("Train a copy of the model by so many mini-batches of the data, and show each step.", min=1),
+    ] = None
+    batch_size: Annotated[int, _film("Samples in a mini-batch.", min=1)] = 32
+    seed: Annotated[int, _film("Of the order of samples.", min=0, max=2**32 - 1)] = 0
     missing: Annotated[str | None, Cells.option(Cells.MISSING, show_default="as in training")] = None
     unknown: Annotated[str | None, Cells.option(Cells.UNKNOWN, show_default="as in training")] = None
 
@@ -71,14 +80,15 @@ def run(options: Options) -> None:
         trace = model.net.trace(x, t, optimizer)
         place = _place(trace, options)
         text = trace.walk(*place)
+        film = None if options.steps is None else _recorded(model, source, optimizer, options)
     if not is_standard_output(options.json):
-        print(text)
+        print(text if film is None else f"{text}\n\n{film.table()}")
     if options.html is not None:
-        write("--html", options.html, lambda path: page.write(path, trace, place=place))
+        write("--html", options.html, lambda path: page.write(path, trace, film, place))
         say(f"the page is in {options.html}")
     if options.json is not None:
         content = {"model": str(options.model), "data": options.data, "samples": rows, "notes": list(trace.notes)}
-        write_json(options.json, content | _content(trace, *place))
+        write_json(options.json, content | _content(trace, *place) | _of_film(film))
 
 
 def _rows(text: str) -> list[int]:
@@ -110,6 +120,40 @@ def _samples(model: "Model", source: "Source", rows: list[int], options: Options
                 f"{source.name}: row {row + 1} (--sample {row}) lacks a value: choose another, or --missing fill"
             )
     return np.array([found[row][0] for row in rows]), np.array([found[row][1] for row in rows])
+
+
+def _recorded(model: "Model", source: "Source", optimizer: Any, options: Options) -> "Film":
+    """The film of a training with the first rows of the data."""
+    import numpy as np
+
+    import bpjit
+
+    assert options.steps is not None
+    parts, kept = [], 0
+    for block in model.preparation.blocks(source, True, options.missing, options.unknown, dtype=model.net.dtype):
+        parts.append((block.X, np.asarray(block.t), block.rows))
+        kept += len(block.X)
+        if kept >= MOST_ROWS:
+            break
+    X, t, rows = (np.concatenate(each)[:MOST_ROWS] for each in zip(*parts))
+    if not len(X):
+        raise bpjit.DataError(f"{source.name}: every row lacks a value somewhere: --missing drop leaves none")
+    trainer = bpjit.Trainer(model.net, optimizer, batch_size=min(options.batch_size, len(X)), seed=options.seed)
+    film = trainer.film(X, t, options.steps)
+    film.row_numbers, film.features = rows, model.preparation.feature_names
+    if model.preparation.classes is not None:
+        film.classes = list(map(str, model.preparation.classes))
+    if source.rows > int(rows[-1]) + 1:
+        film.notes += (f"the film takes the first {len(X)} of {source.rows} rows",)
+    return film
+
+
+def _of_film(film: "Film | None") -> dict[str, Any]:
+    """The steps for programs."""
+    if film is None:
+        return {}
+    of = {"optimizer": repr(film.optimizer), "samples": len(film.X), "loss": float(film.loss[0])}
+    return {"film": of | {"steps": film.records(), "notes": list(film.notes)}}
 
 
 def _place(trace: "Trace", options: Options) -> tuple[int, int, int, int]:
