@@ -1,0 +1,124 @@
+'use strict';
+
+// The paths of the parameters of a film, a panel for each layer; one of them is chosen, and its step explained.
+const paths = (() => {
+  const { make, decoded, number, range, plot, path, upright, dot, figure, momentAt } = plotting;
+
+  function name([l, i, j]) {
+    const lowered = [...(j < 0 ? `${i}` : `${i},${j}`)].map((sign) => (sign === ',' ? sign : '₀₁₂₃₄₅₆₇₈₉'[sign])).join('');
+    return `${j < 0 ? 'b' : 'w'}${lowered}${[...`${l}`].map((sign) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[sign]).join('')}`;
+  }
+
+  function meaning([l, i, j]) {
+    if (j < 0) return `the bias of unit ${i} of layer ${l}`;
+    return `the weight from ${l === 1 ? 'input' : 'unit'} ${j}${l === 1 ? '' : ` of layer ${l - 1}`} to unit ${i} of layer ${l}`;
+  }
+
+  function figureOf(data, state, player) {
+    const { index, all } = data.weights;
+    const values = decoded(data.weights.path, Float32Array);
+    const gradients = decoded(data.weights.gradient, Float32Array);
+    const value = (column, k) => values[k * index.length + column];
+    const gradient = (column, k) => gradients[k * index.length + column];
+    const yRange = range(values);
+    const card = make('div', { class: 'film-weight', 'aria-live': 'polite' });
+    const panels = [...new Set(index.map(([l]) => l))].map((l) => {
+      const columns = [...index.keys()].filter((at) => index[at][0] === l);
+      return panel(data, state, player, { l, columns, value, yRange });
+    });
+    const kept = index.length < all ? `These are the ${index.length} of ${all} parameters that moved most. ` : '';
+    const about = `${kept}Solid lines are weights, dashed ones biases; blue is above zero, orange below. Choose one with the ` +
+      'pointer, or with the keys ↑ and ↓.';
+    const all_panels = make('div', { class: 'film-panels' }, ...panels.map((each) => each.element));
+    return { element: figure('The path of every weight', about, card, all_panels), redraw };
+
+    function redraw() {
+      for (const each of panels) each.redraw();
+      const [k, at] = [state.k, state.weight];
+      const text = k ? step(data, index[at], value(at, k - 1), gradient(at, k - 1), value(at, k), k) : `${name(index[at])} = ${number(value(at, 0))}`;
+      card.replaceChildren(make('strong', {}, text), make('span', { class: 'soft' }, `${meaning(index[at])}, ${k ? `in step ${k}` : 'before the first step'}`));
+    }
+  }
+
+  // What a step has done to a parameter: E10 with its numbers, or what another rule has made of the gradient.
+  function step(data, index, before, gradient, after, k) {
+    const [symbol, ratio] = [name(index), data.descent[index[0] - 1]];
+    const signed = (by) => (by < 0 ? `− ${number(-by)}` : `+ ${number(by)}`);
+    if (ratio === null) return `${symbol} ← ${number(before)} ${signed(after - before)} = ${number(after)}, with ∂C/∂${symbol} = ${number(gradient)}`;
+    const slope = gradient < 0 ? `(${number(gradient)})` : number(gradient);
+    return `${symbol} ← ${symbol} − η · ∂C/∂${symbol} = ${number(before)} − ${number(data.rate[k - 1] * ratio)} × ${slope} = ${number(after)}`;
+  }
+
+  function panel(data, state, player, { l, columns, value, yRange }) {
+    const { index } = data.weights;
+    let pointed = null;
+    const drawn = plot({
+      label: `Parameters of layer ${l} after each update; the keys up and down choose one`, role: 'application',
+      xRange: [0, data.steps], whole: true, yRange, ratio: 0.6, xName: 'updates',
+      draw(g, place) {
+        upright(g, place, state.k);
+        for (const column of columns) stroke(g, place, column, columns.length > 60 ? 0.8 : 1.3);
+        for (const column of columns.length > 60 ? [] : columns) dot(g, place.x(state.k), place.y(value(column, state.k)), 3, signColour(place, column));
+        if (columns.includes(state.weight)) mark(g, place, state.weight, place.paint.accent);
+        if (pointed !== null) mark(g, place, pointed, place.paint.ink);
+      },
+    });
+
+    function signColour({ paint }, column) {
+      return value(column, state.k) < 0 ? paint.negative : paint.positive;
+    }
+    function stroke(g, place, column, width) {
+      g.lineWidth = width;
+      g.strokeStyle = signColour(place, column);
+      g.setLineDash(index[column][2] < 0 ? [5, 3] : []);
+      g.globalAlpha = 0.25;
+      path(g, place, state.k, data.steps, (k) => value(column, k));
+      g.globalAlpha = 0.85;
+      path(g, place, 0, state.k, (k) => value(column, k));
+      g.globalAlpha = 1;
+      g.setLineDash([]);
+    }
+    // The parameter's whole path, with its name.
+    function mark(g, place, column, colour) {
+      g.lineWidth = 3;
+      g.strokeStyle = colour;
+      path(g, place, 0, data.steps, (k) => value(column, k));
+      const [x, y] = [place.x(state.k), place.y(value(column, state.k))];
+      dot(g, x, y, 5.5, colour);
+      const text = `${name(index[column])} = ${number(value(column, state.k), 3)}`;
+      const isLeft = x > place.width / 2;
+      g.font = `600 13px ${getComputedStyle(drawn.canvas).fontFamily}`;
+      g.textAlign = isLeft ? 'right' : 'left';
+      g.lineWidth = 4;
+      g.strokeStyle = place.paint.paper;
+      g.strokeText(text, x + (isLeft ? -10 : 10), Math.max(22, y - 8));
+      g.fillStyle = colour;
+      g.fillText(text, x + (isLeft ? -10 : 10), Math.max(22, y - 8));
+    }
+    function nearest(event) {
+      const k = momentAt(event, drawn, data.steps);
+      const away = (column) => Math.abs(drawn.place.y(value(column, k)) - event.offsetY);
+      return columns.reduce((best, column) => (away(column) < away(best) ? column : best));
+    }
+    function point(column) {
+      if (column === pointed) return;
+      pointed = column;
+      drawn.redraw();
+    }
+    function choose(event) {
+      if (event.key !== 'ArrowUp' && event.key !== 'ArrowDown') return;
+      event.preventDefault();
+      event.stopPropagation();
+      const sorted = [...columns].sort((a, b) => value(a, state.k) - value(b, state.k));
+      const at = sorted.indexOf(state.weight) + (event.key === 'ArrowUp' ? 1 : -1);
+      player.select(sorted[Math.min(sorted.length - 1, Math.max(0, at))]);
+    }
+    drawn.canvas.addEventListener('pointermove', (event) => point(nearest(event)));
+    drawn.canvas.addEventListener('pointerleave', () => point(null));
+    drawn.canvas.addEventListener('click', (event) => player.select(nearest(event)));
+    drawn.canvas.addEventListener('keydown', choose);
+    return { element: make('div', {}, make('h4', {}, `Layer ${l}`), drawn.canvas), redraw: drawn.redraw };
+  }
+
+  return { figureOf };
+})();
