@@ -131,10 +131,11 @@ def _recorded(model: "Model", source: "Source", optimizer: Any, options: Options
     assert options.steps is not None
     parts, kept = [], 0
     for block in model.preparation.blocks(source, True, options.missing, options.unknown, dtype=model.net.dtype):
+        if kept >= MOST_ROWS:
+            kept += len(block.X)
+            break
         parts.append((block.X, np.asarray(block.t), block.rows))
         kept += len(block.X)
-        if kept >= MOST_ROWS:
-            break
     X, t, rows = (np.concatenate(each)[:MOST_ROWS] for each in zip(*parts))
     if not len(X):
         raise bpjit.DataError(f"{source.name}: every row lacks a value somewhere: --missing drop leaves none")
@@ -143,8 +144,8 @@ def _recorded(model: "Model", source: "Source", optimizer: Any, options: Options
     film.row_numbers, film.features = rows, model.preparation.feature_names
     if model.preparation.classes is not None:
         film.classes = list(map(str, model.preparation.classes))
-    if source.rows > int(rows[-1]) + 1:
-        film.notes += (f"the film takes the first {len(X)} of {source.rows} rows",)
+    if kept > len(X):
+        film.notes += (f"the film takes the first {len(X)} rows of {source.name}, which has more",)
     return film
 
 

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,11 +149,8 @@ class Film:
         >>> import bpjit
         >>> net = bpjit.Network([2, 1], loss="squared_error", init=[([[2.0, 1.0]], [0.5])])
         >>> film = bpjit.Trainer(net, bpjit.SGD(learning_rate=0.1), batch_size=1, seed=0).film([[1.0, 3.0]], [4.0], 1)
-        >>> print(film.trace(0).term("W", l=1, i=0, j=1))
-        E10  wᵢⱼˡ ← wᵢⱼˡ − η · ∂C/∂wᵢⱼˡ                                derivation.py:196
-            w₀₁¹ ← w₀₁¹ − η · ∂C/∂w₀₁¹
-                 = 1 − 0.1 × 4.5
-                 = 0.55
+        >>> film.trace(0).term("W", l=1, i=0, j=1).substituted, film.parameters(1)[0][0].tolist()
+        ('1 − 0.1 × 4.5', [[1.850000023841858, 0.550000011920929]])
         """
         k = self._checked(k, self.steps - 1)
         begun, rows = self._trainer, self.rows[k]
@@ -295,6 +293,14 @@ class Film:
         losses = (f"{_aligned(value):>9}" for value in (self.batch_loss[k], self.loss[k + 1]))
         by = f"{change.name} by {number(change.value, 3)}"
         return f"{k + 1:>5} {self.epoch[k]:>5}  {named:<26} {' '.join(losses)}  {by}"
+
+    def html(self, path: str | PathLike[str], k: int = 0) -> None:
+        """Writes a page that plays the film, below the trace of the step that follows k updates: one file of HTML that
+        needs no network. Raises ValueError for more steps than a page holds, and what `trace` raises; OSError.
+        """
+        from .page import write
+
+        write(path, self.trace(k), self)
 
     def data(self) -> dict[str, Any]:
         """What the page plays, for JSON. Raises ValueError for more steps than a page holds."""

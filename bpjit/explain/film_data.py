@@ -20,6 +20,8 @@ MOVED = 200
 """Parameters that are kept of a network that has too many: those that moved most."""
 PIXELS = 300_000
 """Bytes of the surfaces, 0.4 MB of the page."""
+LEVELS = 65535
+"""Of a pixel: fewer would show where one class gives way to the other as a staircase, as long as answers are alike."""
 FINEST = 40
 """Pixels along each side of a surface, if there is room."""
 POINTS = 1000
@@ -77,15 +79,16 @@ def _descent(film: "Film") -> list[float | None]:
 
 
 def weights(film: "Film") -> dict[str, Any]:
-    """The paths of all parameters, or of those that moved most."""
+    """The paths of all parameters, or of those that moved most; `most` is the column of the first of these."""
     paths = film.paths.astype(np.float32)
     kept, all_of_them = np.arange(paths.shape[1]), paths.shape[1]
+    moved = np.abs(np.diff(film.paths.astype(np.float64), axis=0)).sum(axis=0)
     if all_of_them * (2 * film.steps + 1) > PATHS:
         most = max(1, min(MOVED, PATHS // (2 * film.steps + 1)))
-        moved = np.abs(np.diff(film.paths, axis=0)).sum(axis=0)
         kept = np.sort(np.argsort(-moved, kind="stable")[:most])
     return {
         "all": all_of_them,
+        "most": int(moved[kept].argmax()),
         "index": film.index[kept].tolist(),
         "path": _base64(paths[:, kept], "<f4"),
         "gradient": _base64(film.gradient_paths[:, kept], "<f4"),
@@ -96,15 +99,15 @@ def weights(film: "Film") -> dict[str, Any]:
 
 
 def surface(film: "Film") -> dict[str, Any]:
-    """The surface in bytes, and the samples on it.
+    """The surface, as `pixels` uint16 (N + 1, size, size), and the samples on it.
 
-    kind: "two", a number for two classes, or "value", the first output, in bytes between low and high; "classes", where
-    `classes` has the class of each pixel, and the bytes say how sure the answer is.
+    kind: "two", a number for two classes, or "value", the first output, as a share of 0 … LEVELS between low and high;
+    "classes", where `classes` has the class of each pixel, and the share says how sure the answer is.
     """
     loss = film._trainer.net._model.loss
     outputs = film.sizes[-1]
     many = loss.classes == "one" and outputs > 2
-    size = max(12, min(FINEST, math.isqrt(PIXELS // ((film.steps + 1) * (1 + many)))))
+    size = max(12, min(FINEST, math.isqrt(PIXELS // ((film.steps + 1) * (2 + many)))))
     drawn = film.surface(size)
     kind = "classes" if many else "two" if loss.classes is not None and outputs <= 2 else "value"
     kind = "value" if loss.classes == "each" and outputs > 1 else kind
@@ -123,7 +126,7 @@ def surface(film: "Film") -> dict[str, Any]:
         "high": high,
         "threshold": threshold,
         "outputs": outputs,
-        "pixels": _base64(np.rint(np.nan_to_num(share, nan=0.5) * 255), "u1"),
+        "pixels": _base64(np.rint(np.nan_to_num(share, nan=0.5) * LEVELS), "<u2"),
         "classes": _base64(drawn.values.argmax(axis=-1), "u1") if many else None,
         "points": _base64(film.X[places], "<f4"),
         "targets": _numbers(target),
@@ -134,7 +137,7 @@ def surface(film: "Film") -> dict[str, Any]:
 
 
 def _one_number(film: "Film", kind: str, values: np.ndarray) -> tuple[np.ndarray, float, float, float | None]:
-    """What a pixel's byte says, its least and greatest value, and where one class gives way to the other."""
+    """What a pixel says, its least and greatest value, and where one class gives way to the other."""
     net = film._trainer.net
     values = values.astype(np.float64)
     of_probability = net.output in PROBABILITIES

@@ -2,11 +2,13 @@
 
 // film(section, data) plays what film_data.py has recorded. The moment that is shown, k, is the number of updates done.
 const film = (() => {
-  const { make, decoded, number, range, plot, path, upright, dot, figure, momentAt } = plotting;
+  const { make, decoded, number, range, plot, path, upright, dot, figure, moments, momentAt } = plotting;
   const SPEEDS = [1, 2, 5, 10, 30];
+  const [PLAY, PAUSE] = ['▶ Play', '❚❚ Pause'];
+  const OF_BIAS = ['b', 'db', 'dz_db'];
 
   function film(section, data) {
-    const state = { k: 0, weight: 0 };
+    const state = { k: 0, weight: data.weights.most };
     const player = { show, select };
     const figures = [lossFigure(data, state, player)];
     if (data.surface) figures.push(surface.figureOf(data, state));
@@ -39,8 +41,9 @@ const film = (() => {
       if (isAsked) document.dispatchEvent(new CustomEvent('bpjit:select', { detail }));
     }
 
-    document.addEventListener('bpjit:select', ({ detail: { l, i, j = -1 } }) => {
-      const at = data.weights.index.findIndex((each) => each[0] === l && each[1] === i && each[2] === j);
+    document.addEventListener('bpjit:select', ({ detail: { name, l, i, j } }) => {
+      const place = [l, i, OF_BIAS.includes(name) ? -1 : j];
+      const at = data.weights.index.findIndex((each) => each.every((number, part) => number === place[part]));
       if (at >= 0 && at !== state.weight) select(at, false);
     });
     section.addEventListener('keydown', (event) => controls.key(event, state.k));
@@ -54,32 +57,24 @@ const film = (() => {
       `${data.samples} samples, as the engine made them.`;
   }
 
+  // What is known of the step that has led to this moment.
   function facts(data, k) {
-    if (!k) return fact('before the first step', '', 'loss of all samples', number(data.loss[0]));
-    const { starts, sizes, names, list } = rowsOf(data);
-    const rows = [...list.slice(starts[k - 1], starts[k])].slice(0, 8).map((row) => (names ? names[row] : row));
-    const more = sizes[k - 1] > rows.length ? ', …' : '';
-    return fact(
-      'epoch', `${data.epoch[k - 1]}`,
-      'mini-batch', `row${sizes[k - 1] > 1 ? 's' : ''} ${rows.join(', ')}${more}`,
-      'its loss before the step', number(data.batchLoss[k - 1]),
-      'loss of all samples', `${number(data.loss[k - 1])} → ${number(data.loss[k])}`,
-      'norm of the gradient', number(data.gradientNorm[k - 1], 3),
-      'learning rate η', number(data.rate[k - 1], 3),
-    );
+    const before = (value) => (k ? value() : '–');
+    const fact = (name, value) => make('div', {}, make('dt', {}, name), make('dd', {}, value));
+    return [
+      fact(k ? `mini-batch, in epoch ${data.epoch[k - 1]}` : 'mini-batch', before(() => rowsOf(data, k))),
+      fact('its loss before the step', before(() => number(data.batchLoss[k - 1]))),
+      fact('loss of all samples', `${k ? `${number(data.loss[k - 1])} → ` : ''}${number(data.loss[k])}`),
+      fact('norm of the gradient', before(() => number(data.gradientNorm[k - 1], 3))),
+      fact('learning rate η', before(() => number(data.rate[k - 1], 3))),
+    ];
   }
 
-  function rowsOf(data) {
-    data.rows.list ||= decoded(data.rows.numbers, Uint32Array);
-    return data.rows;
-  }
-
-  function fact(...pairs) {
-    const found = [];
-    for (let at = 0; at < pairs.length; at += 2) {
-      found.push(make('div', {}, make('dt', {}, pairs[at]), make('dd', {}, pairs[at + 1])));
-    }
-    return found;
+  function rowsOf({ rows }, k) {
+    const listed = decoded(rows.numbers, Uint32Array).slice(rows.starts[k - 1], rows.starts[k]).slice(0, 20);
+    const names = Array.from(listed, (row) => (rows.names ? rows.names[row] : row));
+    const size = rows.sizes[k - 1];
+    return `${size > 1 ? `${size} rows: ` : 'row '}${names.join(', ')}${size > names.length ? ', …' : ''}`;
   }
 
   // ---------------------------------------------------------------------------------------- controls
@@ -91,12 +86,10 @@ const film = (() => {
     const speed = make('select', { 'aria-label': 'speed' }, ...SPEEDS.map((each) => (
       make('option', { value: each }, `${each} step${each > 1 ? 's' : ''} a second`))));
     speed.value = SPEEDS.find((each) => each >= data.steps / 20) || SPEEDS.at(-1);
-    const button = (sign, label, pressed) => make('button', { type: 'button', 'aria-label': label, title: label, onclick: pressed }, sign);
-    const back = button('◀', 'step back', () => move(Number(slider.value) - 1));
-    const play = button('▶ Play', 'play', toggle);
-    const forward = button('▶', 'step forward', () => move(Number(slider.value) + 1));
-    back.textContent = '‹ Back';
-    forward.textContent = 'Step ›';
+    const button = (label, onclick) => make('button', { type: 'button', onclick }, label);
+    const back = button('‹ Back', () => move(Number(slider.value) - 1));
+    const play = button(PLAY, toggle);
+    const forward = button('Step ›', () => move(Number(slider.value) + 1));
     slider.addEventListener('input', () => move(Number(slider.value)));
 
     function move(k) {
@@ -109,20 +102,18 @@ const film = (() => {
       else timer = setTimeout(tick, 1000 / speed.value);
     }
     function toggle() {
-      if (timer) return pause();
+      if (timer) {
+        pause();
+        return;
+      }
       if (Number(slider.value) === data.steps) player.show(0);
       timer = setTimeout(tick, 1000 / speed.value);
-      return named('❚❚ Pause', 'pause');
+      play.textContent = PAUSE;
     }
     function pause() {
       clearTimeout(timer);
       timer = null;
-      named('▶ Play', 'play');
-    }
-    function named(sign, label) {
-      play.textContent = sign;
-      play.setAttribute('aria-label', label);
-      play.title = label;
+      play.textContent = PLAY;
     }
     function show(k) {
       slider.value = k;
@@ -133,7 +124,7 @@ const film = (() => {
     }
     function key(event, k) {
       const to = { ArrowLeft: k - 1, ArrowRight: k + 1, Home: 0, End: data.steps }[event.key];
-      const isTaken = event.altKey || event.ctrlKey || event.metaKey || event.target === slider || event.target === speed;
+      const isTaken = event.altKey || event.ctrlKey || event.metaKey || [slider, speed].includes(event.target);
       if (to === undefined && !(event.key === ' ' && event.target.tagName === 'CANVAS')) return;
       event.stopPropagation();
       if (isTaken) return;
@@ -141,7 +132,8 @@ const film = (() => {
       if (to === undefined) toggle();
       else move(to);
     }
-    const element = make('div', { class: 'film-controls', role: 'group', 'aria-label': 'film' }, back, play, forward, slider, place, speed);
+    const attributes = { class: 'film-controls', role: 'group', 'aria-label': 'film' };
+    const element = make('div', attributes, back, play, forward, slider, place, speed);
     return { element, show, key };
   }
 
@@ -149,7 +141,7 @@ const film = (() => {
 
   function lossFigure(data, state, player) {
     const drawn = plot({
-      label: 'Loss after each update', xRange: [0, data.steps], whole: true, ratio: 0.62, xName: 'updates', yName: 'C',
+      label: 'Loss after each update', xRange: moments(data), whole: true, ratio: 0.62, xName: 'updates', yName: 'C',
       yRange: range([...data.loss, ...data.batchLoss]),
       draw(g, place) {
         data.batchLoss.forEach((value, k) => dot(g, place.x(k), place.y(value), 2.5, place.paint.soft));
@@ -160,7 +152,7 @@ const film = (() => {
         dot(g, place.x(state.k), place.y(data.loss[state.k]), 6, place.paint.accent);
       },
     });
-    drawn.canvas.addEventListener('click', (event) => player.show(momentAt(event, drawn, data.steps)));
+    drawn.canvas.addEventListener('click', (event) => player.show(momentAt(event, drawn, data)));
     const about = 'The line is the loss of all samples; each dot is that of a mini-batch, before its step.';
     return { element: figure('Loss', about, drawn.canvas), redraw: drawn.redraw };
   }

@@ -2,16 +2,17 @@
 
 // The paths of the parameters of a film, a panel for each layer; one of them is chosen, and its step explained.
 const paths = (() => {
-  const { make, decoded, number, range, plot, path, upright, dot, figure, momentAt } = plotting;
+  const { make, decoded, number, raised, lowered, range } = plotting;
+  const { plot, path, upright, dot, figure, moments, momentAt } = plotting;
 
   function name([l, i, j]) {
-    const lowered = [...(j < 0 ? `${i}` : `${i},${j}`)].map((sign) => (sign === ',' ? sign : '₀₁₂₃₄₅₆₇₈₉'[sign])).join('');
-    return `${j < 0 ? 'b' : 'w'}${lowered}${[...`${l}`].map((sign) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[sign]).join('')}`;
+    return `${j < 0 ? `b${lowered(`${i}`)}` : `w${lowered(`${i},${j}`)}`}${raised(`${l}`)}`;
   }
 
   function meaning([l, i, j]) {
     if (j < 0) return `the bias of unit ${i} of layer ${l}`;
-    return `the weight from ${l === 1 ? 'input' : 'unit'} ${j}${l === 1 ? '' : ` of layer ${l - 1}`} to unit ${i} of layer ${l}`;
+    const from = l === 1 ? `input ${j}` : `unit ${j} of layer ${l - 1}`;
+    return `the weight from ${from} to unit ${i} of layer ${l}`;
   }
 
   function figureOf(data, state, player) {
@@ -27,26 +28,31 @@ const paths = (() => {
       return panel(data, state, player, { l, columns, value, yRange });
     });
     const kept = index.length < all ? `These are the ${index.length} of ${all} parameters that moved most. ` : '';
-    const about = `${kept}Solid lines are weights, dashed ones biases; blue is above zero, orange below. Choose one with the ` +
-      'pointer, or with the keys ↑ and ↓.';
-    const all_panels = make('div', { class: 'film-panels' }, ...panels.map((each) => each.element));
-    return { element: figure('The path of every weight', about, card, all_panels), redraw };
+    const about = `${kept}Solid lines are weights, dashed ones biases; blue is above zero, orange below. Choose one ` +
+      'with the pointer, or with the keys ↑ and ↓.';
+    const beside = make('div', { class: 'film-panels' }, ...panels.map((each) => each.element));
+    return { element: figure('The path of every weight', about, card, beside), redraw };
 
     function redraw() {
       for (const each of panels) each.redraw();
       const [k, at] = [state.k, state.weight];
-      const text = k ? step(data, index[at], value(at, k - 1), gradient(at, k - 1), value(at, k), k) : `${name(index[at])} = ${number(value(at, 0))}`;
-      card.replaceChildren(make('strong', {}, text), make('span', { class: 'soft' }, `${meaning(index[at])}, ${k ? `in step ${k}` : 'before the first step'}`));
+      const values = k ? [value(at, k - 1), gradient(at, k - 1), value(at, k)] : [value(at, 0)];
+      const of = `${meaning(index[at])}, ${k ? `in step ${k}` : 'before the first step'}`;
+      card.replaceChildren(make('strong', {}, step(data, k, index[at], values)), make('span', { class: 'soft' }, of));
     }
   }
 
   // What a step has done to a parameter: E10 with its numbers, or what another rule has made of the gradient.
-  function step(data, index, before, gradient, after, k) {
+  function step(data, k, index, [before, slope, after]) {
     const [symbol, ratio] = [name(index), data.descent[index[0] - 1]];
-    const signed = (by) => (by < 0 ? `− ${number(-by)}` : `+ ${number(by)}`);
-    if (ratio === null) return `${symbol} ← ${number(before)} ${signed(after - before)} = ${number(after)}, with ∂C/∂${symbol} = ${number(gradient)}`;
-    const slope = gradient < 0 ? `(${number(gradient)})` : number(gradient);
-    return `${symbol} ← ${symbol} − η · ∂C/∂${symbol} = ${number(before)} − ${number(data.rate[k - 1] * ratio)} × ${slope} = ${number(after)}`;
+    if (!k) return `${symbol} = ${number(before)}`;
+    if (ratio === null) {
+      const by = after - before;
+      const change = `${by < 0 ? '−' : '+'} ${number(Math.abs(by))}`;
+      return `${symbol} ← ${number(before)} ${change} = ${number(after)}, where ∂C/∂${symbol} = ${number(slope)}`;
+    }
+    const product = `${number(data.rate[k - 1] * ratio)} × ${slope < 0 ? `(${number(slope)})` : number(slope)}`;
+    return `${symbol} ← ${symbol} − η · ∂C/∂${symbol} = ${number(before)} − ${product} = ${number(after)}`;
   }
 
   function panel(data, state, player, { l, columns, value, yRange }) {
@@ -54,11 +60,11 @@ const paths = (() => {
     let pointed = null;
     const drawn = plot({
       label: `Parameters of layer ${l} after each update; the keys up and down choose one`, role: 'application',
-      xRange: [0, data.steps], whole: true, yRange, ratio: 0.6, xName: 'updates',
+      xRange: moments(data), whole: true, yRange, ratio: 0.6, xName: 'updates',
       draw(g, place) {
         upright(g, place, state.k);
-        for (const column of columns) stroke(g, place, column, columns.length > 60 ? 0.8 : 1.3);
-        for (const column of columns.length > 60 ? [] : columns) dot(g, place.x(state.k), place.y(value(column, state.k)), 3, signColour(place, column));
+        const isFew = columns.length <= 60;
+        for (const column of columns) stroke(g, place, column, isFew);
         if (columns.includes(state.weight)) mark(g, place, state.weight, place.paint.accent);
         if (pointed !== null) mark(g, place, pointed, place.paint.ink);
       },
@@ -67,8 +73,8 @@ const paths = (() => {
     function signColour({ paint }, column) {
       return value(column, state.k) < 0 ? paint.negative : paint.positive;
     }
-    function stroke(g, place, column, width) {
-      g.lineWidth = width;
+    function stroke(g, place, column, isFew) {
+      g.lineWidth = isFew ? 1.3 : 0.8;
       g.strokeStyle = signColour(place, column);
       g.setLineDash(index[column][2] < 0 ? [5, 3] : []);
       g.globalAlpha = 0.25;
@@ -77,6 +83,7 @@ const paths = (() => {
       path(g, place, 0, state.k, (k) => value(column, k));
       g.globalAlpha = 1;
       g.setLineDash([]);
+      if (isFew) dot(g, place.x(state.k), place.y(value(column, state.k)), 3, signColour(place, column));
     }
     // The parameter's whole path, with its name.
     function mark(g, place, column, colour) {
@@ -91,12 +98,12 @@ const paths = (() => {
       g.textAlign = isLeft ? 'right' : 'left';
       g.lineWidth = 4;
       g.strokeStyle = place.paint.paper;
-      g.strokeText(text, x + (isLeft ? -10 : 10), Math.max(22, y - 8));
+      g.strokeText(text, x + (isLeft ? -10 : 10), Math.max(22, y - 9));
       g.fillStyle = colour;
-      g.fillText(text, x + (isLeft ? -10 : 10), Math.max(22, y - 8));
+      g.fillText(text, x + (isLeft ? -10 : 10), Math.max(22, y - 9));
     }
     function nearest(event) {
-      const k = momentAt(event, drawn, data.steps);
+      const k = momentAt(event, drawn, data);
       const away = (column) => Math.abs(drawn.place.y(value(column, k)) - event.offsetY);
       return columns.reduce((best, column) => (away(column) < away(best) ? column : best));
     }

@@ -2,7 +2,6 @@
 
 // What the figures of a film are drawn with.
 const plotting = (() => {
-  const POWER = { '-': '⁻', 0: '⁰', 1: '¹', 2: '²', 3: '³', 4: '⁴', 5: '⁵', 6: '⁶', 7: '⁷', 8: '⁸', 9: '⁹' };
   const MARGIN = { left: 50, right: 12, top: 10, bottom: 34 };
 
   function make(name, attributes = {}, ...children) {
@@ -23,7 +22,15 @@ const plotting = (() => {
     if (value === null || !Number.isFinite(value)) return 'not finite';
     const [mantissa, power] = Number(value.toPrecision(digits)).toString().split('e');
     const shown = mantissa.replace('-', '−');
-    return power ? `${shown}×10${[...power.replace('+', '')].map((sign) => POWER[sign]).join('')}` : shown;
+    return power ? `${shown}×10${raised(power.replace('+', ''))}` : shown;
+  }
+
+  function raised(text) {
+    return text.replace(/[-0-9]/g, (sign) => (sign === '-' ? '⁻' : '⁰¹²³⁴⁵⁶⁷⁸⁹'[sign]));
+  }
+
+  function lowered(text) {
+    return text.replace(/[0-9]/g, (sign) => '₀₁₂₃₄₅₆₇₈₉'[sign]);
   }
 
   function colours() {
@@ -61,7 +68,7 @@ const plotting = (() => {
     return found;
   }
 
-  // A canvas with axes: draw(g, place) is called with functions that turn numbers into places.
+  // A canvas with axes. draw(g, place) has place.x and place.y to turn numbers into places, place.paint for colours.
   function plot({ label, role = 'img', xRange, yRange, xName, yName = '', ratio, whole = false, draw }) {
     const canvas = make('canvas', { role, 'aria-label': label, tabindex: '0' });
     const place = {};
@@ -131,10 +138,15 @@ const plotting = (() => {
     return make('figure', { class: 'film-figure' }, make('h3', {}, title), ...content, make('figcaption', {}, about));
   }
 
-  // The moment on the horizontal axis that a pointer is at.
-  function momentAt(event, { place }, steps) {
-    const share = (event.offsetX - MARGIN.left) / place.inner[0];
-    return Math.min(steps, Math.max(0, Math.round(share * steps)));
+  // The horizontal axis of what has a value after each update, with room for the marks at its ends.
+  function moments({ steps }) {
+    return [-0.015 * steps, 1.015 * steps];
+  }
+
+  // The moment that a pointer is at.
+  function momentAt(event, { place }, { steps }) {
+    const k = ((event.offsetX - place.x(0)) / (place.x(steps) - place.x(0))) * steps;
+    return Math.min(steps, Math.max(0, Math.round(k)));
   }
 
   function path(g, { x, y }, first, last, value) {
@@ -154,5 +166,8 @@ const plotting = (() => {
     g.setLineDash([]);
   }
 
-  return { MARGIN, make, decoded, number, rgb, mixed, range, plot, path, upright, dot, figure, momentAt };
+  return {
+    MARGIN, make, decoded, number, raised, lowered, rgb, mixed, range, plot, path, upright, dot, figure, moments,
+    momentAt,
+  };
 })();

@@ -3,19 +3,23 @@
 // What a network of two inputs answers, at every moment of a film, and its samples.
 const surface = (() => {
   const { make, decoded, number, rgb, mixed, plot, figure, MARGIN } = plotting;
-  const CLASSES = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#999999', '#b8a800', '#882255', '#44aa99'];
+  const LEVELS = 65535;
+  const CLASSES = [
+    '#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#999999', '#b8a800', '#882255', '#44aa99',
+  ];
   const SHAPES = [[0, 0], [4, 0.25], [3, -0.5], [4, 0]];
 
   function figureOf(data, state) {
     const s = data.surface;
-    const pixels = decoded(s.pixels, Uint8Array);
+    const pixels = decoded(s.pixels, Uint16Array);
     const classes = s.classes && decoded(s.classes, Uint8Array);
     const points = decoded(s.points, Float32Array);
     const rows = decoded(data.rows.numbers, Uint32Array);
     const image = make('canvas', { width: s.size, height: s.size });
     const [xName, yName] = s.features || ['x₀', 'x₁'];
     const drawn = plot({
-      label: 'What the network answers for every input, with the samples', xRange: s.x, yRange: s.y, ratio: 0.85, xName, yName,
+      label: 'What the network answers for every input, with the samples',
+      xRange: s.x, yRange: s.y, ratio: 0.85, xName, yName,
       draw(g, place) {
         paintPixels(place.paint);
         const [dx, dy] = place.inner.map((size) => size / (s.size - 1));
@@ -30,9 +34,9 @@ const surface = (() => {
       const [paper, negative, positive] = [paint.paper, paint.negative, paint.positive].map(rgb);
       const palette = CLASSES.map(rgb);
       return (value, of) => {
-        if (classes) return mixed(paper, palette[of % palette.length], 0.1 + (0.55 * value) / 255);
-        const share = value / 127.5 - 1;
-        return mixed(paper, share < 0 ? negative : positive, 0.55 * Math.abs(share));
+        if (classes) return mixed(paper, palette[of % palette.length], 0.1 + (0.55 * value) / LEVELS);
+        const share = (2 * value) / LEVELS - 1;
+        return mixed(paper, share < 0 ? negative : positive, strength(s) * Math.abs(share));
       };
     }
     function paintPixels(paint) {
@@ -47,7 +51,7 @@ const surface = (() => {
     }
     // Where one class gives way to the other, through the cells of the grid.
     function boundary(g, place) {
-      const level = (255 * (s.threshold - s.low)) / (s.high - s.low);
+      const level = (LEVELS * (s.threshold - s.low)) / (s.high - s.low);
       const [w, h] = place.inner.map((size) => size / (s.size - 1));
       const height = (p, q) => pixels[state.k * s.size ** 2 + p * s.size + q] - level;
       g.strokeStyle = place.paint.ink;
@@ -91,7 +95,7 @@ const surface = (() => {
       g.fillStyle = pointColour(s.targets[at], place.paint);
       g.fill();
       g.lineWidth = 1.2;
-      g.strokeStyle = place.paint.paper;
+      g.strokeStyle = s.kind === 'value' ? place.paint.soft : place.paint.paper;
       g.stroke();
       if (!isRinged) return;
       g.lineWidth = 2.5;
@@ -101,6 +105,11 @@ const surface = (() => {
       g.stroke();
     }
     return { element: figure('What it answers', about(s), drawn.canvas, legend(s)), redraw: drawn.redraw };
+  }
+
+  // Of the colours, at most: samples of a class stand out on what is answered for it; values have one scale for both.
+  function strength(s) {
+    return s.kind === 'value' ? 1 : 0.55;
   }
 
   function nameOf(s, at) {
@@ -117,14 +126,16 @@ const surface = (() => {
       return make('ul', { class: 'film-legend' }, ...entries);
     }
     const ends = s.kind === 'two' ? [nameOf(s, 0), nameOf(s, 1)] : [number(s.low, 3), number(s.high, 3)];
-    return make('p', { class: 'film-legend' }, ends[0], make('span', { class: 'film-scale' }), ends[1]);
+    const scale = make('span', { class: 'film-scale' });
+    scale.style.setProperty('--strength', `${100 * strength(s)}%`);
+    return make('p', { class: 'film-legend' }, ends[0], scale, ends[1]);
   }
 
   function about(s) {
     const of = {
       two: 'The colour is the answer at each place, and the line where one class gives way to the other.',
       classes: 'The colour is the class of each place; the paler, the less sure.',
-      value: `The colour is the answer at each place${s.outputs > 1 ? ', of output 0' : ''}; that of a sample is its target.`,
+      value: `The colour is the answer at each place${s.outputs > 1 ? ', of output 0' : ''}; in a sample, its target.`,
     };
     return `${of[s.kind]} Rings mark the mini-batch of the step. Inputs are as the network gets them.`;
   }
