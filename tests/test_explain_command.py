@@ -57,6 +57,38 @@ def test_a_mini_batch_as_json(run, model):
     assert len(terms["dW"]["parts"]) == 3
 
 
+def test_steps_are_recorded(run, model):
+    options = ("--steps", 3, "--batch-size", 200, "--seed", 4, "--optimizer", "adam(learning_rate=0.01)")
+    code, out, _ = run("explain", model, "--data", "digits", *options)
+    trainer = bpjit.Trainer(bpjit.load(model), bpjit.Adam(learning_rate=0.01), batch_size=200, seed=4)
+    film = trainer.film(*bpjit.datasets.digits(), 3)
+    assert code == 0 and out.endswith(film.table() + "\n") and max(map(len, out.splitlines())) <= 80
+    code, out, _ = run("explain", model, "--data", "digits", *options, "--json", "-")
+    content = json.loads(out)["film"]
+    assert code == 0 and content["steps"] == film.records() and content["loss"] == film.loss[0]
+    assert content["samples"] == 1797
+
+
+def test_steps_name_the_rows_of_the_file(run, tmp_path, monkeypatch):
+    rows = {"a": [row % 5 for row in range(30)], "b": [row % 3 for row in range(30)], "kind": ["x", "y"] * 15}
+    prepared = tables.prepare(tables.open_source(rows), "kind", seed=0)
+    tables.Model(bpjit.Network([2, 3, 2], seed=0), prepared.preparation).save(tmp_path / "net.safetensors")
+    lines = ["a,b,kind", *(",".join(map(str, row)) for row in zip(*rows.values(), strict=True))]
+    lines[2] = ",1,y"  # row 1 lacks a value
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    where = (tmp_path / "net.safetensors", "--data", tmp_path / "rows.csv", "--missing", "drop", "--json", "-")
+    code, out, err = run("explain", *where, "--steps", 3, "--batch-size", 10)
+    assert code == 0, err
+    steps = json.loads(out)["film"]["steps"]
+    assert sorted(row for step in steps for row in step["rows"]) == [0, *range(2, 30)]
+    monkeypatch.setattr("bpjit.cli.explain.MOST_ROWS", 20)
+    _, out, _ = run("explain", *where, "--steps", 2, "--batch-size", 10)
+    film = json.loads(out)["film"]
+    assert film["samples"] == 20 and film["notes"] == [
+        f"the film takes the first 20 rows of {tmp_path / 'rows.csv'}, which has more"
+    ]
+
+
 @pytest.mark.slow
 def test_a_model_with_its_preparation(run, tmp_path):
     rows = {"rooms": [1.0, 2.0, 3.0, 4.0] * 5, "town": ["Rome", "Bern"] * 10, "rent": [1.5, 2.5, 3.5, 4.75] * 5}
@@ -85,6 +117,8 @@ def test_a_model_with_its_preparation(run, tmp_path):
         (("--layer", 2, "--weight", -1), "--weight is -1, but layer 1 has units 0 … 5"),
         (("--optimizer", "adm"), "did you mean 'adam'?"),
         (("--optimizer", "lbfgs"), "LBFGS"),
+        (("--steps", 0), "--steps"),
+        (("--steps", 2, "--batch-size", 0), "--batch-size"),
     ],
 )
 def test_bad_requests_are_named_with_their_range(run, model, options, message):

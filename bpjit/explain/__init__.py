@@ -1,7 +1,7 @@
 """The derivation with a network's own numbers: every equation, read from the statement that computes it.
 
-`Network.trace` and `Trainer.trace` make a `Trace`; `Trace.term` explains one number of it. `Trainer.film` makes a `Film`, a
-training that is recorded update by update.
+`Network.trace` and `Trainer.trace` make a `Trace`, of which `Trace.term` explains one number; `Trainer.film` makes a
+`Film`, a training that is recorded update by update.
 """
 
 from .film import Change, Film, Surface

@@ -91,7 +91,7 @@ class Film:
         steps = validation.integer(steps, "steps", low=1)
         if isinstance(trainer.optimizer, LBFGS):
             raise ValueError(
-                "a film shows steps of mini-batches, and LBFGS searches along a line on all data: take another optimizer"
+                "a film shows steps of mini-batches, but LBFGS searches along a line on all data: take another one"
             )
         data = trainer.net._data(X, t)
         if not (len(data.labels) or len(data.targets)):

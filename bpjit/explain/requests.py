@@ -65,9 +65,7 @@ def of_step(
     net: the network as it is then. factor: on the learning rate. moments: before the step, as the trainer keeps them.
     """
     step = updates - trainer._begun + 1
-    update = Update(
-        trainer.optimizer, step, factor, trainer._optimizers, _moments(net, moments), penalties_of(trainer)
-    )
+    update = Update(trainer.optimizer, step, factor, trainer._optimizers, _moments(net, moments), penalties_of(trainer))
     return Trace(net, x, t, update, _notes(net) + _left_out(trainer))
 
 
