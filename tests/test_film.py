@@ -4,6 +4,7 @@ import base64
 import doctest
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -253,3 +254,204 @@ def test_the_step_of_other_rules_is_not_called_descent():
     assert film(layers={1: {"learning_rate": 1.0}, 2: "frozen"}).data()["descent"] == [2.0, None]
     assert film(l2={1: 0.1}).data()["descent"] == [None, 1.0]
     assert film(clip_norm=1.0).data()["descent"] == [None, None]
+
+
+# --------------------------------------------------------------------------------- the page, in a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.binary_location = shutil.which("chromium")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """The film of a page that is open in the browser."""
+
+    def __init__(self, browser, path, width=1280):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get(path.as_uri())
+        self.browser = browser
+
+    def all(self, selector):
+        return self.browser.find_elements("css selector", f"#film {selector}")
+
+    def one(self, selector):
+        (found,) = self.all(selector)
+        return found
+
+    def button(self, text):
+        (found,) = [each for each in self.all("button") if text in each.text]
+        return found
+
+    @property
+    def k(self):
+        return int(self.one("input[type=range]").get_property("value"))
+
+    @property
+    def facts(self):
+        return dict(zip([each.text for each in self.all("dt")], [each.text for each in self.all("dd")]))
+
+    @property
+    def equation(self):
+        return self.one(".film-weight strong").text
+
+    def show(self, k):
+        self.browser.execute_script(
+            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
+            self.one("input[type=range]"), k,
+        )  # fmt: skip
+
+    def pixels(self, which):
+        """What a canvas shows, as a hash."""
+        return hash(self.browser.execute_script("return arguments[0].toDataURL()", self.all("canvas")[which]))
+
+    def press(self, element, *keys):
+        for key in keys:
+            element.send_keys(key)
+
+    def complaints(self):
+        return self.browser.get_log("browser")
+
+
+def shown(value, digits=4):
+    """A number as the page writes it."""
+    return f"{float(f'{value:.{digits}g}'):g}".replace("-", "−")
+
+
+def choose(page, l, i, j):
+    page.browser.execute_script(
+        "document.dispatchEvent(new CustomEvent('bpjit:select', {detail: {name: 'dW', l: arguments[0], i: arguments[1],"
+        " j: arguments[2]}}))",
+        l, i, j,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Of three films: their pages, beside them."""
+    folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bpjit.engine.plan.available_cpus", lambda: 1)
+        blobs = rng.normal(size=(40, 2)) + 3 * np.eye(4)[np.arange(40) % 4][:, :2]
+        films = {
+            "xor": film(steps=12, batch_size=2),
+            "blobs": film(steps=5, data=(blobs, np.arange(40) % 4), sizes=(2, 4, 4), optimizer=OPTIMIZERS[2]),
+            "wide": film(steps=4, data=(rng.normal(size=(9, 4)), rng.normal(size=9)), sizes=(4, 9, 1),
+                         loss="squared_error"),
+        }  # fmt: skip
+        for name, each in films.items():
+            each.classes = [f"<b>{name}</b>"] * 4
+            each.html(folder / f"{name}.html", k=1)
+    return {name: (each, folder / f"{name}.html") for name, each in films.items()}
+
+
+@pytest.mark.external
+def test_the_page_shows_the_numbers_of_the_film(browser, pages):
+    recorded, path = pages["xor"]
+    page = Page(browser, path)
+    assert page.k == 0 and page.facts["loss of all samples"] == shown(recorded.loss[0])
+    choose(page, 1, 2, 0)
+    assert page.equation == f"w₂,₀¹ = {shown(recorded.parameters(0)[0][0][2, 0])}"
+    for k in (1, 7, 12):
+        page.show(k)
+        facts = page.facts
+        rows = ", ".join(map(str, recorded.rows[k - 1]))
+        assert facts[f"mini-batch, in epoch {recorded.epoch[k - 1]}"] == f"2 rows: {rows}"
+        assert facts["its loss before the step"] == shown(recorded.batch_loss[k - 1])
+        assert facts["loss of all samples"] == f"{shown(recorded.loss[k - 1])} → {shown(recorded.loss[k])}"
+        assert facts["norm of the gradient"] == shown(recorded.gradient_norms[k - 1], 3)
+        before, after = (recorded.parameters(moment)[0][0][2, 0] for moment in (k - 1, k))
+        slope = shown(recorded.gradients(k - 1)[0][0][2, 0])
+        slope = f"({slope})" if slope.startswith("−") else slope
+        assert page.equation.endswith(f"= {shown(before)} − 0.5 × {slope} = {shown(after)}")
+    assert page.complaints() == []
+
+
+@pytest.mark.external
+def test_it_plays_and_steps(browser, pages):
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    page = Page(browser, pages["xor"][1])
+    pictures = [page.pixels(which) for which in range(4)]
+    page.button("Step").click()
+    page.button("Step").click()
+    assert page.k == 2 and page.button("Step").is_enabled()
+    assert all(page.pixels(which) != before for which, before in enumerate(pictures))  # every figure follows
+    page.button("Back").click()
+    page.button("Back").click()
+    assert page.k == 0 and [page.pixels(which) for which in range(4)] == pictures
+    assert not page.button("Back").is_enabled()
+    page.show(9)
+    page.one("select").send_keys("30")
+    page.button("Play").click()
+    WebDriverWait(browser, 10).until(lambda _: page.k == 12)
+    assert page.button("Play") and not page.button("Step").is_enabled()  # it has stopped by itself
+    page.one("select").send_keys("2")
+    page.button("Play").click()  # from the start again
+    WebDriverWait(browser, 10, 0.1).until(lambda _: 0 < page.k < 12)
+    page.button("Pause").click()
+    k = page.k
+    loss = page.all("canvas")[0]
+    page.press(loss, Keys.ARROW_LEFT)
+    assert page.k == max(0, k - 1)
+    page.press(loss, Keys.END)
+    assert page.k == 12
+    page.press(loss, Keys.HOME, Keys.ARROW_RIGHT)
+    assert page.k == 1
+    assert page.one("input[type=range]").get_attribute("aria-valuetext").startswith("1 of 12 updates, loss ")
+    assert page.complaints() == []
+
+
+@pytest.mark.external
+def test_a_weight_is_chosen_and_told_to_the_page(browser, pages):
+    from selenium.webdriver.common.keys import Keys
+
+    recorded, path = pages["xor"]
+    page = Page(browser, path)
+    browser.execute_script(
+        "window.told = []; document.addEventListener('bpjit:select', (event) => window.told.push(event.detail))"
+    )
+    panel = page.all(".film-panels canvas")[0]
+    of_layer = recorded.index[recorded.index[:, 0] == 1]
+    values = recorded.paths[0][: len(of_layer)]
+    for _ in of_layer:
+        page.press(panel, Keys.ARROW_UP)
+    most = of_layer[values.argmax()]
+    assert browser.execute_script("return window.told.at(-1)") == {
+        "name": "W", "l": 1, "i": int(most[1]), "j": int(most[2]),
+    }  # fmt: skip
+    assert page.equation.endswith(f"= {shown(values.max())}")
+    panel.click()  # in its middle
+    told = browser.execute_script("return window.told.at(-1)")
+    assert told["l"] == 1 and f"of layer 1, {'in step' if page.k else 'before'}" in page.one(".film-weight").text
+    assert page.complaints() == []
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("name", ["xor", "blobs", "wide"])
+def test_it_fits_a_phone_and_escapes_names(browser, pages, name):
+    recorded, path = pages[name]
+    page = Page(browser, path, width=390)
+    page.show(3)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert len(page.all("canvas")) == (4 if name != "wide" else 3) and not page.all("b")
+    assert all(0 < each.size["width"] <= 390 < each.size["height"] * 4 for each in page.all("canvas"))
+    assert name == "wide" or f"<b>{name}</b>" in page.one(".film-legend").text
+    assert all(each.get_attribute("aria-label") for each in page.all("canvas"))
+    assert page.complaints() == []
+    requests = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = {each["params"]["request"]["url"] for each in requests if each["method"] == "Network.requestWillBeSent"}
+    assert all(url.startswith(("file:", "data:")) for url in sent)
+    assert path.stat().st_size < 3e6 and recorded.steps
