@@ -21,6 +21,8 @@ SCRIPTS = (
     "elements.js", "graph.js", "picture.js", "listing.js", "panel.js", "page.js",
 )  # fmt: skip
 """In the order in which they are run."""
+FILM = ("plotting.js", "surface.js", "paths.js", "film.js")
+"""Before the last of them, where there is a film."""
 MOST_WEIGHTS = 5_000_000
 
 
@@ -48,7 +50,7 @@ def html(trace: "Trace", film: Any = None, place: Place | None = None) -> str:
     styles, scripts, data = ["page.css"], list(SCRIPTS), content(trace, place)
     if film is not None:
         styles.append("film.css")
-        scripts.insert(-1, "film.js")
+        scripts[-1:-1] = FILM
         data["film"] = film.data()
     scripts = [read(name) for name in scripts]
     return Template(read("page.html")).substitute(
