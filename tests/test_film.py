@@ -12,6 +12,7 @@ from runs import bits, line, state_bits
 
 import bpjit
 import bpjit.explain.film
+from bpjit.explain.text import number
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_entries")
 
@@ -304,7 +305,7 @@ class Page:
 
     @property
     def equation(self):
-        return self.one(".film-weight strong").text
+        return self.all(".film-weight span")[0].text
 
     def show(self, k):
         self.browser.execute_script(
@@ -322,11 +323,6 @@ class Page:
 
     def complaints(self):
         return self.browser.get_log("browser")
-
-
-def shown(value, digits=4):
-    """A number as the page writes it."""
-    return f"{float(f'{value:.{digits}g}'):g}".replace("-", "−")
 
 
 def choose(page, l, i, j):
@@ -360,21 +356,21 @@ def pages(tmp_path_factory):
 def test_the_page_shows_the_numbers_of_the_film(browser, pages):
     recorded, path = pages["xor"]
     page = Page(browser, path)
-    assert page.k == 0 and page.facts["loss of all samples"] == shown(recorded.loss[0])
+    assert page.k == 0 and page.facts["loss of all samples"] == number(recorded.loss[0])
     choose(page, 1, 2, 0)
-    assert page.equation == f"w₂,₀¹ = {shown(recorded.parameters(0)[0][0][2, 0])}"
+    assert page.equation.endswith(f"= {number(recorded.parameters(0)[0][0][2, 0])}")
     for k in (1, 7, 12):
         page.show(k)
         facts = page.facts
         rows = ", ".join(map(str, recorded.rows[k - 1]))
         assert facts[f"mini-batch, in epoch {recorded.epoch[k - 1]}"] == f"2 rows: {rows}"
-        assert facts["its loss before the step"] == shown(recorded.batch_loss[k - 1])
-        assert facts["loss of all samples"] == f"{shown(recorded.loss[k - 1])} → {shown(recorded.loss[k])}"
-        assert facts["norm of the gradient"] == shown(recorded.gradient_norms[k - 1], 3)
+        assert facts["its loss before the step"] == number(recorded.batch_loss[k - 1])
+        assert facts["loss of all samples"] == f"{number(recorded.loss[k - 1])} → {number(recorded.loss[k])}"
+        assert facts["norm of the gradient"] == number(recorded.gradient_norms[k - 1], 3)
         before, after = (recorded.parameters(moment)[0][0][2, 0] for moment in (k - 1, k))
-        slope = shown(recorded.gradients(k - 1)[0][0][2, 0])
+        slope = number(recorded.gradients(k - 1)[0][0][2, 0])
         slope = f"({slope})" if slope.startswith("−") else slope
-        assert page.equation.endswith(f"= {shown(before)} − 0.5 × {slope} = {shown(after)}")
+        assert page.equation.endswith(f"= {number(before)} − 0.5 × {slope} = {number(after)}")
     assert page.complaints() == []
 
 
@@ -432,7 +428,7 @@ def test_a_weight_is_chosen_and_told_to_the_page(browser, pages):
     assert browser.execute_script("return window.told.at(-1)") == {
         "name": "W", "l": 1, "i": int(most[1]), "j": int(most[2]),
     }  # fmt: skip
-    assert page.equation.endswith(f"= {shown(values.max())}")
+    assert page.equation.endswith(f"= {number(values.max())}")
     panel.click()  # in its middle
     told = browser.execute_script("return window.told.at(-1)")
     assert told["l"] == 1 and f"of layer 1, {'in step' if page.k else 'before'}" in page.one(".film-weight").text

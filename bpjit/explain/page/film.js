@@ -2,7 +2,7 @@
 
 // film(section, data) plays what film_data.py has recorded. The moment that is shown, k, is the number of updates done.
 const film = (() => {
-  const { make, decoded, number, range, plot, path, upright, dot, figure, moments, momentAt } = plotting;
+  const { decoded, number, range, plot, path, upright, dot, figure, moments, momentAt } = plotting;
   const SPEEDS = [1, 2, 5, 10, 30];
   const [PLAY, PAUSE] = ['▶ Play', '❚❚ Pause'];
   const OF_BIAS = ['b', 'db', 'dz_db'];

@@ -42,6 +42,12 @@ class Page {
     if (j !== undefined) this.weight = { l, i, j };
     this.follow();
     this.draw();
+    document.dispatchEvent(new CustomEvent('bpjit:select', { detail: { name: term.name, ...term.index } }));
+  }
+
+  /** What another part of the page has chosen. */
+  told({ name, ...index }) {
+    if (this.isThere(name, index) && keyOfTerm({ name, index }) !== keyOfTerm(this.term)) this.open({ name, index });
   }
 
   /** The place of the term in the steps, if it is one of them. */
@@ -134,6 +140,7 @@ class Page {
       this.draw();
     });
     document.addEventListener('keydown', (event) => this.pressed(event));
+    document.addEventListener('bpjit:select', ({ detail }) => this.told(detail));
     window.addEventListener('hashchange', () => {
       this.readHash();
       this.draw();

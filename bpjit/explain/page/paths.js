@@ -2,11 +2,17 @@
 
 // The paths of the parameters of a film, a panel for each layer; one of them is chosen, and its step explained.
 const paths = (() => {
-  const { make, decoded, number, raised, lowered, range } = plotting;
-  const { plot, path, upright, dot, figure, moments, momentAt } = plotting;
+  const { decoded, number, range, plot, path, upright, dot, figure, moments, momentAt } = plotting;
 
+  // In one line, as in a terminal.
   function name([l, i, j]) {
-    return `${j < 0 ? `b${lowered(`${i}`)}` : `w${lowered(`${i},${j}`)}`}${raised(`${l}`)}`;
+    const below = (j < 0 ? `${i}` : `${i},${j}`).replace(/[0-9]/g, (digit) => '₀₁₂₃₄₅₆₇₈₉'[digit]);
+    return `${j < 0 ? 'b' : 'w'}${below}${raised(l)}`;
+  }
+
+  function letter([l, i, j], isGradient = false) {
+    if (j < 0) return letterOf({ name: isGradient ? 'db' : 'b', index: { l, i } });
+    return letterOf({ name: isGradient ? 'dW' : 'W', index: { l, i, j } });
   }
 
   function meaning([l, i, j]) {
@@ -38,21 +44,21 @@ const paths = (() => {
       const [k, at] = [state.k, state.weight];
       const values = k ? [value(at, k - 1), gradient(at, k - 1), value(at, k)] : [value(at, 0)];
       const of = `${meaning(index[at])}, ${k ? `in step ${k}` : 'before the first step'}`;
-      card.replaceChildren(make('strong', {}, step(data, k, index[at], values)), make('span', { class: 'soft' }, of));
+      card.replaceChildren(make('span', {}, step(data, k, index[at], values)), make('span', { class: 'soft' }, of));
     }
   }
 
   // What a step has done to a parameter: E10 with its numbers, or what another rule has made of the gradient.
   function step(data, k, index, [before, slope, after]) {
-    const [symbol, ratio] = [name(index), data.descent[index[0] - 1]];
-    if (!k) return `${symbol} = ${number(before)}`;
+    const [w, gradient, ratio] = [() => letter(index), () => letter(index, true), data.descent[index[0] - 1]];
+    if (!k) return [w(), ` = ${number(before)}`];
     if (ratio === null) {
       const by = after - before;
       const change = `${by < 0 ? '−' : '+'} ${number(Math.abs(by))}`;
-      return `${symbol} ← ${number(before)} ${change} = ${number(after)}, where ∂C/∂${symbol} = ${number(slope)}`;
+      return [w(), ` ← ${number(before)} ${change} = ${number(after)}, where `, gradient(), ` = ${number(slope)}`];
     }
     const product = `${number(data.rate[k - 1] * ratio)} × ${slope < 0 ? `(${number(slope)})` : number(slope)}`;
-    return `${symbol} ← ${symbol} − η · ∂C/∂${symbol} = ${number(before)} − ${product} = ${number(after)}`;
+    return [w(), ' ← ', w(), ' − η · ', gradient(), ` = ${number(before)} − ${product} = ${number(after)}`];
   }
 
   function panel(data, state, player, { l, columns, value, yRange }) {
@@ -74,7 +80,7 @@ const paths = (() => {
       return value(column, state.k) < 0 ? paint.negative : paint.positive;
     }
     function stroke(g, place, column, isFew) {
-      g.lineWidth = isFew ? 1.3 : 0.8;
+      g.lineWidth = isFew ? 1.6 : 0.8;
       g.strokeStyle = signColour(place, column);
       g.setLineDash(index[column][2] < 0 ? [5, 3] : []);
       g.globalAlpha = 0.25;

@@ -4,33 +4,13 @@
 const plotting = (() => {
   const MARGIN = { left: 50, right: 12, top: 10, bottom: 34 };
 
-  function make(name, attributes = {}, ...children) {
-    const node = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
-      else node.setAttribute(key, value);
-    }
-    node.append(...children);
-    return node;
-  }
-
   function decoded(text, Kind) {
-    return new Kind(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer);
+    return new Kind(bytes(text).buffer);
   }
 
+  // JSON has null for what is not finite.
   function number(value, digits = 4) {
-    if (value === null || !Number.isFinite(value)) return 'not finite';
-    const [mantissa, power] = Number(value.toPrecision(digits)).toString().split('e');
-    const shown = mantissa.replace('-', '−');
-    return power ? `${shown}×10${raised(power.replace('+', ''))}` : shown;
-  }
-
-  function raised(text) {
-    return text.replace(/[-0-9]/g, (sign) => (sign === '-' ? '⁻' : '⁰¹²³⁴⁵⁶⁷⁸⁹'[sign]));
-  }
-
-  function lowered(text) {
-    return text.replace(/[0-9]/g, (sign) => '₀₁₂₃₄₅₆₇₈₉'[sign]);
+    return value === null || !Number.isFinite(value) ? 'not finite' : numberText(value, digits);
   }
 
   function colours() {
@@ -166,8 +146,5 @@ const plotting = (() => {
     g.setLineDash([]);
   }
 
-  return {
-    MARGIN, make, decoded, number, raised, lowered, rgb, mixed, range, plot, path, upright, dot, figure, moments,
-    momentAt,
-  };
+  return { MARGIN, decoded, number, rgb, mixed, range, plot, path, upright, dot, figure, moments, momentAt };
 })();

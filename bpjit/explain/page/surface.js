@@ -2,7 +2,7 @@
 
 // What a network of two inputs answers, at every moment of a film, and its samples.
 const surface = (() => {
-  const { make, decoded, number, rgb, mixed, plot, figure, MARGIN } = plotting;
+  const { MARGIN, decoded, number, rgb, mixed, plot, figure } = plotting;
   const LEVELS = 65535;
   const CLASSES = [
     '#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#999999', '#b8a800', '#882255', '#44aa99',
