@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 STEPS = 1000
 """Steps that a page plays."""
 PATHS = 150_000
-"""Numbers of the paths and gradients that a page holds, 0.8 MB of it."""
-MOVED = 200
-"""Parameters that are kept of a network that has too many: those that moved most."""
-PIXELS = 300_000
-"""Bytes of the surfaces, 0.4 MB of the page."""
+"""Numbers of the paths and gradients of all parameters that a page holds, 0.8 MB of it."""
+MOVED, FEWER = 200, 40_000
+"""Parameters that are kept of a network that has too many, those that moved most; and numbers of their paths: where
+there are many parameters, the trace of a step takes most of the page."""
+PIXELS = 600_000
+"""Bytes of the surfaces, 0.8 MB of the page."""
 LEVELS = 65535
 """Of a pixel: fewer would show where one class gives way to the other as a staircase, as long as answers are alike."""
 FINEST = 40
 """Pixels along each side of a surface, if there is room."""
 POINTS = 1000
 """Samples that are drawn on it."""
-ROWS = 60_000
+ROWS = 30_000
 """Numbers of samples, over all mini-batches."""
 NOT_DESCENT = ("max_norm", "clip_value", "clip_norm", "dropout", "input_noise")
 """What makes a step another than that of the gradient which is shown."""
@@ -84,7 +85,7 @@ def weights(film: "Film") -> dict[str, Any]:
     kept, all_of_them = np.arange(paths.shape[1]), paths.shape[1]
     moved = np.abs(np.diff(film.paths.astype(np.float64), axis=0)).sum(axis=0)
     if all_of_them * (2 * film.steps + 1) > PATHS:
-        most = max(1, min(MOVED, PATHS // (2 * film.steps + 1)))
+        most = max(1, min(MOVED, FEWER // (2 * film.steps + 1)))
         kept = np.sort(np.argsort(-moved, kind="stable")[:most])
     return {
         "all": all_of_them,
