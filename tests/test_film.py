@@ -4,7 +4,6 @@ import base64
 import doctest
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -262,30 +261,21 @@ def test_the_step_of_other_rules_is_not_called_descent():
 
 @pytest.fixture(scope="module")
 def browser():
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
+    from browser import chromium
 
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.binary_location = shutil.which("chromium")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    with chromium() as browser:
+        yield browser
 
 
 class Page:
     """The film of a page that is open in the browser."""
 
-    def __init__(self, browser, path, width=1280):
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.get(path.as_uri())
+    def __init__(self, browser, path, size=(1280, 900)):
+        browser.open(path, size)
         self.browser = browser
 
     def all(self, selector):
-        return self.browser.find_elements("css selector", f"#film {selector}")
+        return self.browser.all(f"#film {selector}")
 
     def one(self, selector):
         (found,) = self.all(selector)
@@ -308,25 +298,22 @@ class Page:
         return self.all(".film-weight span")[0].text
 
     def show(self, k):
-        self.browser.execute_script(
+        self.browser.run(
             "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
             self.one("input[type=range]"), k,
         )  # fmt: skip
 
     def pixels(self, which):
         """What a canvas shows, as a hash."""
-        return hash(self.browser.execute_script("return arguments[0].toDataURL()", self.all("canvas")[which]))
+        return hash(self.browser.run("return arguments[0].toDataURL()", self.all("canvas")[which]))
 
     def press(self, element, *keys):
         for key in keys:
             element.send_keys(key)
 
-    def complaints(self):
-        return self.browser.get_log("browser")
-
 
 def choose(page, l, i, j):
-    page.browser.execute_script(
+    page.browser.run(
         "document.dispatchEvent(new CustomEvent('bpjit:select', {detail: {name: 'dW', l: arguments[0], i: arguments[1],"
         " j: arguments[2]}}))",
         l, i, j,
@@ -371,12 +358,12 @@ def test_the_page_shows_the_numbers_of_the_film(browser, pages):
         slope = number(recorded.gradients(k - 1)[0][0][2, 0])
         slope = f"({slope})" if slope.startswith("−") else slope
         assert page.equation.endswith(f"= {number(before)} − 0.5 × {slope} = {number(after)}")
-    assert page.complaints() == []
+    assert browser.messages() == []
 
 
 @pytest.mark.external
 def test_it_plays_and_steps(browser, pages):
-    from selenium.webdriver.common.keys import Keys
+    from browser import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
     page = Page(browser, pages["xor"][1])
@@ -392,11 +379,11 @@ def test_it_plays_and_steps(browser, pages):
     page.show(9)
     page.one("select").send_keys("30")
     page.button("Play").click()
-    WebDriverWait(browser, 10).until(lambda _: page.k == 12)
+    WebDriverWait(browser.driver, 10).until(lambda _: page.k == 12)
     assert page.button("Play") and not page.button("Step").is_enabled()  # it has stopped by itself
     page.one("select").send_keys("2")
     page.button("Play").click()  # from the start again
-    WebDriverWait(browser, 10, 0.1).until(lambda _: 0 < page.k < 12)
+    WebDriverWait(browser.driver, 10, 0.1).until(lambda _: 0 < page.k < 12)
     page.button("Pause").click()
     k = page.k
     loss = page.all("canvas")[0]
@@ -407,16 +394,16 @@ def test_it_plays_and_steps(browser, pages):
     page.press(loss, Keys.HOME, Keys.ARROW_RIGHT)
     assert page.k == 1
     assert page.one("input[type=range]").get_attribute("aria-valuetext").startswith("1 of 12 updates, loss ")
-    assert page.complaints() == []
+    assert browser.messages() == []
 
 
 @pytest.mark.external
 def test_a_weight_is_chosen_and_told_to_the_page(browser, pages):
-    from selenium.webdriver.common.keys import Keys
+    from browser import Keys
 
     recorded, path = pages["xor"]
     page = Page(browser, path)
-    browser.execute_script(
+    browser.run(
         "window.told = []; document.addEventListener('bpjit:select', (event) => window.told.push(event.detail))"
     )
     panel = page.all(".film-panels canvas")[0]
@@ -425,36 +412,36 @@ def test_a_weight_is_chosen_and_told_to_the_page(browser, pages):
     for _ in of_layer:
         page.press(panel, Keys.ARROW_UP)
     most = of_layer[values.argmax()]
-    assert browser.execute_script("return window.told.at(-1)") == {
+    assert browser.run("return window.told.at(-1)") == {
         "name": "W", "l": 1, "i": int(most[1]), "j": int(most[2]),
     }  # fmt: skip
     assert page.equation.endswith(f"= {number(values.max())}")
-    assert browser.execute_script("return [page.term.name, page.term.index]") == ["W", {
+    assert browser.run("return [page.term.name, page.term.index]") == ["W", {
         "l": 1, "i": int(most[1]), "j": int(most[2]),
     }]  # fmt: skip
-    browser.execute_script("page.open({name: 'db', index: {l: 2, i: 1}})")
+    browser.run("page.open({name: 'db', index: {l: 2, i: 1}})")
     assert "the bias of unit 1 of layer 2" in page.one(".film-weight").text
-    browser.execute_script("page.open({name: 'z', index: {l: 2, i: 0, s: 0}})")  # no parameter
+    browser.run("page.open({name: 'z', index: {l: 2, i: 0, s: 0}})")  # no parameter
     assert "the bias of unit 1 of layer 2" in page.one(".film-weight").text
     panel.click()  # in its middle
-    told = browser.execute_script("return window.told.at(-1)")
+    told = browser.run("return window.told.at(-1)")
     assert told["l"] == 1 and f"of layer 1, {'in step' if page.k else 'before'}" in page.one(".film-weight").text
-    assert page.complaints() == []
+    assert browser.messages() == []
 
 
 @pytest.mark.external
 @pytest.mark.parametrize("name", ["xor", "blobs", "wide"])
 def test_it_fits_a_phone_and_escapes_names(browser, pages, name):
+    from browser import PHONE
+
     recorded, path = pages[name]
-    page = Page(browser, path, width=390)
+    page = Page(browser, path, PHONE)
     page.show(3)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert browser.run("return document.documentElement.scrollWidth") <= 390
     assert len(page.all("canvas")) == (4 if name != "wide" else 3) and not page.all("b")
     assert all(0 < each.size["width"] <= 390 < each.size["height"] * 4 for each in page.all("canvas"))
     assert name == "wide" or f"<b>{name}</b>" in page.one(".film-legend").text
     assert all(each.get_attribute("aria-label") for each in page.all("canvas"))
-    assert page.complaints() == []
-    requests = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = {each["params"]["request"]["url"] for each in requests if each["method"] == "Network.requestWillBeSent"}
-    assert all(url.startswith(("file:", "data:")) for url in sent)
+    assert browser.messages() == []
+    assert all(url.startswith(("file:", "data:", "about:")) for url in browser.requests())
     assert path.stat().st_size < 3e6 and recorded.steps
