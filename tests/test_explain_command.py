@@ -69,6 +69,24 @@ def test_steps_are_recorded(run, model):
     assert content["samples"] == 1797
 
 
+def test_a_film_diverges_at_its_first_step(run, tmp_path):
+    net = bpjit.Network([64, 10], seed=0)
+    net.set_parameters([(np.full((10, 64), 3e38), np.zeros(10))])  # as sums, infinite in float32
+    net.save(tmp_path / "huge.safetensors")
+    code, _, err = run("explain", tmp_path / "huge.safetensors", "--data", "digits", "--steps", 2)
+    assert code == 1 and "training diverged" in err and len(err.splitlines()) == 1
+
+
+def test_a_page_plays_the_steps(run, model, tmp_path):
+    where = ("explain", model, "--data", "digits", "--html", tmp_path / "page.html", "--steps")
+    code, _, err = run(*where, 2)
+    assert code == 0 and "page.html" in err
+    data = json.loads(re.search(r' id="data">(.*?)</script>', (tmp_path / "page.html").read_text(encoding="utf-8"))[1])
+    assert data["film"]["steps"] == 2 and data["film"]["samples"] == 1797
+    code, _, err = run(*where, 1001)
+    assert code == 2 and "--steps is 1001, and a page plays 1000" in err
+
+
 def test_steps_name_the_rows_of_the_file(run, tmp_path, monkeypatch):
     rows = {"a": [row % 5 for row in range(30)], "b": [row % 3 for row in range(30)], "kind": ["x", "y"] * 15}
     prepared = tables.prepare(tables.open_source(rows), "kind", seed=0)

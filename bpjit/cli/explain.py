@@ -8,7 +8,7 @@ import typer
 
 from . import values
 from .options import Cells, Reading, Reported, panel
-from .output import check_outputs, is_standard_output, say, write, write_json, wrong_options
+from .output import FAILED, check_outputs, is_standard_output, say, write, write_json, wrong_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +67,7 @@ def run(options: Options) -> None:
     with wrong_options():
         check_outputs({"--json": options.json, "--html": options.html}, options.model, Path(options.data))
         rows = _rows(options.sample)
+        _check_steps(options)
         optimizer = values.made(options.optimizer, OPTIMIZERS, "optimizer")
         model = tables.Model.load(options.model)
         source = tables.open_source(
@@ -84,7 +85,8 @@ def run(options: Options) -> None:
     if not is_standard_output(options.json):
         print(text if film is None else f"{text}\n\n{film.table()}")
     if options.html is not None:
-        write("--html", options.html, lambda path: page.write(path, trace, film, place))
+        with wrong_options():  # a network may be too large for a page
+            write("--html", options.html, lambda path: page.write(path, trace, film, place))
         say(f"the page is in {options.html}")
     if options.json is not None:
         content = {"model": str(options.model), "data": options.data, "samples": rows, "notes": list(trace.notes)}
@@ -96,6 +98,13 @@ def _rows(text: str) -> list[int]:
     if not rows or min(rows) < 0:
         raise ValueError(f"--sample must be rows, counted from 0, as 3 or 0,5,9, got {text!r}")
     return rows
+
+
+def _check_steps(options: Options) -> None:
+    from bpjit.explain import film_data
+
+    if options.html is not None and (options.steps or 0) > film_data.STEPS:
+        raise ValueError(f"--steps is {options.steps}, and a page plays {film_data.STEPS}: give fewer, or no --html")
 
 
 def _samples(model: "Model", source: "Source", rows: list[int], options: Options) -> tuple["np.ndarray", "np.ndarray"]:
@@ -140,7 +149,11 @@ def _recorded(model: "Model", source: "Source", optimizer: Any, options: Options
     if not len(X):
         raise bpjit.DataError(f"{source.name}: every row lacks a value somewhere: --missing drop leaves none")
     trainer = bpjit.Trainer(model.net, optimizer, batch_size=min(options.batch_size, len(X)), seed=options.seed)
-    film = trainer.film(X, t, options.steps)
+    try:
+        film = trainer.film(X, t, options.steps)
+    except bpjit.DivergenceError as error:
+        say(str(error))
+        raise typer.Exit(FAILED) from None
     film.row_numbers, film.features = rows, model.preparation.feature_names
     if model.preparation.classes is not None:
         film.classes = list(map(str, model.preparation.classes))

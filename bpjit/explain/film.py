@@ -302,6 +302,12 @@ class Film:
 
         write(path, self.trace(k), self)
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the page of its first step, in a frame."""
+        from .page import frame
+
+        return frame(self.trace(0), self)
+
     def data(self) -> dict[str, Any]:
         """What the page plays, for JSON. Raises ValueError for more steps than a page holds."""
         from .film_data import content

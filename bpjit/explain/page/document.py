@@ -62,10 +62,10 @@ def html(trace: "Trace", film: Any = None, place: Place | None = None) -> str:
     )
 
 
-def frame(trace: "Trace") -> str:
+def frame(trace: "Trace", film: Any = None) -> str:
     """The page as an element of another one."""
     return (
-        f'<iframe srcdoc="{escape(html(trace))}" title="{escape(repr(trace))}" '
+        f'<iframe srcdoc="{escape(html(trace, film))}" title="{escape(repr(trace))}" '
         'style="width: 100%; height: 60rem; border: 0"></iframe>'
     )
 
