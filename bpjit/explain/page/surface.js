@@ -26,7 +26,8 @@ const surface = (() => {
         g.drawImage(image, MARGIN.left - dx / 2, MARGIN.top - dy / 2, place.inner[0] + dx, place.inner[1] + dy);
         if (s.threshold !== null) boundary(g, place);
         const ringed = new Set(state.k ? rows.slice(data.rows.starts[state.k - 1], data.rows.starts[state.k]) : []);
-        s.places.forEach((row, at) => point(g, place, at, ringed.has(row)));
+        s.places.forEach((row, at) => ringed.has(row) || point(g, place, at, false));
+        s.places.forEach((row, at) => ringed.has(row) && point(g, place, at, true));
       },
     });
 
