@@ -1,4 +1,4 @@
-"""Keeps the code and the figures shown in README.md and docs/*.md equal to the source they are taken from.
+"""Keeps what README.md and docs/*.md show of code, figures and sessions equal to where it comes from.
 
     python docs/include.py            rewrite every included block
     python docs/include.py --check    exit with 1 when a block differs from its source
@@ -7,6 +7,9 @@ A block is a comment and the fence after it:
 
     <!-- code: bpjit/derivation.py forward -->           a function (or Class.method), without its docstring
     <!-- code: bpjit/derivation.py gradient E4 E8 -->    of it, only the loops around the statements marked so
+    <!-- code: bpjit/engine/gradient.py finish apply --> or around those that use a name
+
+    <!-- session -->                                     >>> and what Python answers; a page's sessions are one
 
 or what stands between a comment and <!-- end -->, from a file that `bpjit bench --json` wrote:
 
@@ -16,21 +19,26 @@ or what stands between a comment and <!-- end -->, from a file that `bpjit bench
 
 import argparse
 import ast
+import doctest
+import io
 import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = re.compile(
-    r"^<!-- code: (?P<path>\S+) (?P<name>[\w.]+)(?P<marks>(?: E\d+)*) -->\n+```python\n(?P<code>.*?)^```$",
+    r"^<!-- code: (?P<path>\S+) (?P<name>[\w.]+)(?P<marks>(?: \w+)*) -->\n+```python\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 FIGURES = re.compile(
     r"^<!-- (?P<form>table|summary): (?P<path>\S+) -->\n(?P<figures>.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL
 )
-OPENING = re.compile(r"^<!-- (code|table|summary):.*", re.MULTILINE)
+SESSION = re.compile(r"^<!-- session -->\n```python\n(?P<session>.*?)^```$", re.MULTILINE | re.DOTALL)
+OPENING = re.compile(r"^<!-- ((code|table|summary):|session).*", re.MULTILINE)
 
 
 def pages(root: Path) -> list[Path]:
@@ -61,7 +69,7 @@ def loops(body: list[ast.stmt], marked: set[int], depth: int = 0) -> set[int]:
     for node in body:
         own = lines_of(node)
         if not own & marked:
-            before = before | own if depth and not hasattr(node, "body") else set()
+            before = before | own if depth and isinstance(node, ast.Assign) else set()
             continue
         lines |= before
         before = set()
@@ -70,6 +78,13 @@ def loops(body: list[ast.stmt], marked: set[int], depth: int = 0) -> set[int]:
         else:
             lines |= own
     return lines
+
+
+def marks_in(line: str, marks: list[str]) -> set[str]:
+    """Those of the marks, E4 or the name of something, that a line of code has."""
+    code, _, comment = line.partition("  # ")
+    numbers = set(re.findall(r"\bE\d+\b", comment))
+    return {mark for mark in marks if mark in numbers or mark in re.findall(r"\w+", code)}
 
 
 def excerpt(source: str, name: str, marks: list[str]) -> str:
@@ -82,16 +97,36 @@ def excerpt(source: str, name: str, marks: list[str]) -> str:
     if ast.get_docstring(function) is not None:
         chosen -= lines_of(function.body[0])
     if marks:
-        cited = {number: set(re.findall(r"\bE\d+\b", text[number - 1].partition("  # ")[2])) for number in chosen}
+        cited = {number: marks_in(text[number - 1], marks) for number in chosen}
         missing = set(marks).difference(*cited.values())
         if missing:
-            raise LookupError(f"no statement of {name} is marked {', '.join(sorted(missing))}")
-        chosen = loops(function.body, {number for number in chosen if cited[number] & set(marks)})
+            raise LookupError(f"no statement of {name} is marked or names {', '.join(sorted(missing))}")
+        chosen = loops(function.body, {number for number in chosen if cited[number]})
     return textwrap.dedent("\n".join(text[number - 1] for number in sorted(chosen))) + "\n"
+
+
+def answered(session: str, names: dict[str, Any]) -> str:
+    """The session with what Python answers now; names: what the sessions before it have left, and it leaves."""
+    written = ""
+    for part in doctest.DocTestParser().parse(session):
+        if isinstance(part, str):
+            written += part
+            continue
+        first, *more = part.source.splitlines()
+        written += "".join([f">>> {first}\n", *(f"... {line}".rstrip() + "\n" for line in more)])
+        output = io.StringIO()
+        with redirect_stdout(output):
+            exec(compile(part.source, "<session>", "single"), names)
+        written += output.getvalue()
+    return written
 
 
 def included(page: str, root: Path) -> str:
     """The page with every included block as the source has it now."""
+    names: dict[str, Any] = {"__name__": "page"}
+
+    def asked(block: re.Match[str]) -> str:
+        return block[0].removesuffix(block["session"] + "```") + answered(block["session"], names) + "```"
 
     def renewed(block: re.Match[str]) -> str:
         source = (root / block["path"]).read_text(encoding="utf-8")
@@ -105,13 +140,13 @@ def included(page: str, root: Path) -> str:
         figures = f"\n{write(report.Report.read(root / block['path']))}\n\n"
         return block[0].removesuffix(block["figures"] + "<!-- end -->") + figures + "<!-- end -->"
 
-    malformed = len(OPENING.findall(page)) - len(MARKER.findall(page)) - len(FIGURES.findall(page))
+    malformed = len(OPENING.findall(page)) - sum(len(form.findall(page)) for form in (MARKER, FIGURES, SESSION))
     if malformed:
         raise LookupError(
-            f"{malformed} marker(s) that are not `<!-- code: PATH NAME [E1 ...] -->` and a python fence, "
-            "or `<!-- table: PATH -->` or `<!-- summary: PATH -->` and `<!-- end -->`"
+            f"{malformed} marker(s) that are not `<!-- code: PATH NAME [E1 ...] -->` or `<!-- session -->` and a python "
+            "fence, or `<!-- table: PATH -->` or `<!-- summary: PATH -->` and `<!-- end -->`"
         )
-    return FIGURES.sub(measured, MARKER.sub(renewed, page))
+    return SESSION.sub(asked, FIGURES.sub(measured, MARKER.sub(renewed, page)))
 
 
 def drifted(root: Path) -> Iterator[tuple[Path, str]]:
@@ -120,14 +155,14 @@ def drifted(root: Path) -> Iterator[tuple[Path, str]]:
         page = path.read_text(encoding="utf-8")
         try:
             renewed = included(page, root)
-        except (LookupError, OSError, SyntaxError, TypeError, ValueError) as error:
+        except Exception as error:
             raise SystemExit(f"{path.relative_to(root)}: {error}") from error
         if renewed != page:
             yield path, renewed
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
-    parser = argparse.ArgumentParser(description="Code and figures in the documents, taken from their source.")
+    parser = argparse.ArgumentParser(description="Code, figures and sessions in the documents, as they are now.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a block has drifted")
     check = parser.parse_args(arguments).check
     pending = list(drifted(root))
