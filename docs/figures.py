@@ -1,7 +1,7 @@
 """Draws the two figures of docs/derivation.md: python docs/figures.py writes derivation.svg and tiles.svg beside it.
 
-Their text is symbols alone, so that they serve every language; their colours follow the reader's light or dark mode, and
-do not rely on red and green.
+Their text is symbols alone, so that they serve every language; their colours follow the reader's light or dark mode,
+and do not rely on red and green.
 """
 
 import re
@@ -19,8 +19,10 @@ text { fill: #1f2328; font: italic 17px Georgia, 'Times New Roman', 'DejaVu Seri
 .unit { fill: #ffffff; stroke: #57606a; stroke-width: 1.5 }
 .edge { stroke: #b6bec7; stroke-width: 1; fill: none }
 .weight { stroke: #1f2328; stroke-width: 3; fill: none }
-.forward { stroke: #1668c7; stroke-width: 2.5; fill: none } .forward.end, text .forward, text.forward { fill: #1668c7; stroke: none }
-.backward { stroke: #b35000; stroke-width: 2.5; fill: none } .backward.end, text .backward, text.backward { fill: #b35000; stroke: none }
+.forward { stroke: #1668c7; stroke-width: 2.5; fill: none }
+.forward.end, text .forward, text.forward { fill: #1668c7; stroke: none }
+.backward { stroke: #b35000; stroke-width: 2.5; fill: none }
+.backward.end, text .backward, text.backward { fill: #b35000; stroke: none }
 .cell { fill: #eef1f4; stroke: #9aa4ae; stroke-width: 0.75 }
 .row { fill: #cfe2fa; stroke: #1668c7; stroke-width: 0.75 }
 .column { fill: #fbe0c8; stroke: #b35000; stroke-width: 0.75 }
@@ -45,12 +47,10 @@ def drawing(width: int, height: int, shapes: list[str]) -> str:
 def label(x: float, y: float, text: str, kind: str = "") -> str:
     """Text in which a_{ij}^{l} has indices, and [forward: a] a colour."""
     text = re.sub(r"\[(\w+): ([^]]*)\]", r'<tspan class="\1">\2</tspan>', text)
-    text = re.sub(
-        r"_\{([^}]*)\}\^\{([^}]*)\}",
-        r'<tspan dy="5" font-size="70%">\1</tspan><tspan dy="-12" font-size="70%">\2</tspan><tspan dy="7">&#8203;</tspan>',
-        text,
-    )
-    text = re.sub(r"_\{([^}]*)\}", r'<tspan dy="5" font-size="70%">\1</tspan><tspan dy="-5">&#8203;</tspan>', text)
+    below, end = r'<tspan dy="5" font-size="70%">\1</tspan>', "&#8203;</tspan>"
+    above = r'<tspan dy="-12" font-size="70%">\2</tspan><tspan dy="7">'
+    text = re.sub(r"_\{([^}]*)\}\^\{([^}]*)\}", below + above + end, text)
+    text = re.sub(r"_\{([^}]*)\}", below + '<tspan dy="-5">' + end, text)
     return f'<text x="{x:g}" y="{y:g}" class="{kind}">{text}</text>'
 
 

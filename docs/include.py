@@ -19,7 +19,6 @@ or what stands between a comment and <!-- end -->, from a file that `bpjit bench
 
 import argparse
 import ast
-import doctest
 import io
 import re
 import sys
@@ -38,6 +37,7 @@ FIGURES = re.compile(
     r"^<!-- (?P<form>table|summary): (?P<path>\S+) -->\n(?P<figures>.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL
 )
 SESSION = re.compile(r"^<!-- session -->\n```python\n(?P<session>.*?)^```$", re.MULTILINE | re.DOTALL)
+STATEMENT = re.compile(r"^(?P<source>>>> .*\n(?:\.\.\.(?: .*)?\n)*)(?P<answer>(?!>>> ).+\n)*", re.MULTILINE)
 OPENING = re.compile(r"^<!-- ((code|table|summary):|session).*", re.MULTILINE)
 
 
@@ -107,18 +107,15 @@ def excerpt(source: str, name: str, marks: list[str]) -> str:
 
 def answered(session: str, names: dict[str, Any]) -> str:
     """The session with what Python answers now; names: what the sessions before it have left, and it leaves."""
-    written = ""
-    for part in doctest.DocTestParser().parse(session):
-        if isinstance(part, str):
-            written += part
-            continue
-        first, *more = part.source.splitlines()
-        written += "".join([f">>> {first}\n", *(f"... {line}".rstrip() + "\n" for line in more)])
+
+    def answer(statement: re.Match[str]) -> str:
+        source = "".join(line[4:] or "\n" for line in statement["source"].splitlines(keepends=True))
         output = io.StringIO()
         with redirect_stdout(output):
-            exec(compile(part.source, "<session>", "single"), names)
-        written += output.getvalue()
-    return written
+            exec(compile(source, "<session>", "single"), names)
+        return statement["source"] + output.getvalue()
+
+    return STATEMENT.sub(answer, session)
 
 
 def included(page: str, root: Path) -> str:
@@ -143,8 +140,8 @@ def included(page: str, root: Path) -> str:
     malformed = len(OPENING.findall(page)) - sum(len(form.findall(page)) for form in (MARKER, FIGURES, SESSION))
     if malformed:
         raise LookupError(
-            f"{malformed} marker(s) that are not `<!-- code: PATH NAME [E1 ...] -->` or `<!-- session -->` and a python "
-            "fence, or `<!-- table: PATH -->` or `<!-- summary: PATH -->` and `<!-- end -->`"
+            f"{malformed} marker(s) that are not `<!-- code: PATH NAME [E1 ...] -->` or `<!-- session -->` and a "
+            "python fence, or `<!-- table: PATH -->` or `<!-- summary: PATH -->` and `<!-- end -->`"
         )
     return SESSION.sub(asked, FIGURES.sub(measured, MARKER.sub(renewed, page)))
 

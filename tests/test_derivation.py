@@ -374,13 +374,33 @@ def test_blocks_are_written_and_drift_is_found(copied):
     assert drifted.stdout.split() == "README.md: differs from the source docs/sums.md: differs from the source".split()
 
 
+def test_a_block_may_be_cut_by_a_name(copied):
+    page = copied / "README.md"
+    page.write_text("<!-- code: sums.py Sum.of half -->\n```python\n```\n")
+    assert include(root=copied).returncode == 0
+    assert page.read_text().splitlines()[2:-1] == ["for v in x:", "    half = v / 2", "    total += half  # E2"]
+
+
+def test_sessions_are_answered_and_go_on(copied):
+    page = copied / "README.md"
+    first = "<!-- session -->\n```python\n>>> def half(x):\n...     return x / 2\n...\n>>> x = 3\n\n>>> half(x)\n"
+    second = "<!-- session -->\n```python\n>>> print(x, half(8))\n"
+    page.write_text(f"{first}7\n```\nbetween\n{second}```\n")
+    assert include("--check", root=copied).returncode == 1
+    assert include(root=copied).returncode == 0
+    assert page.read_text() == f"{first}1.5\n```\nbetween\n{second}3 4.0\n```\n"
+    assert include("--check", root=copied).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("marker", "complaint"),
     [
         ("<!-- code: sums.py Sum.off -->", "no function Sum.off"),
-        ("<!-- code: sums.py Sum.of E3 -->", "no statement of Sum.of is marked E3"),
+        ("<!-- code: sums.py Sum.of E3 -->", "no statement of Sum.of is marked or names E3"),
+        ("<!-- code: sums.py Sum.of w half -->", "no statement of Sum.of is marked or names w"),
         ("<!-- code: lost.py f -->", "lost.py"),
         ("<!-- code: sums.py -->", "marker"),
+        ("<!-- session -->\n", "marker"),
     ],
 )
 def test_a_marker_that_names_nothing_is_refused(copied, marker, complaint):
