@@ -1,7 +1,7 @@
 """Back-propagation on a network of one's own: two moons are learnt, then one sample is explained.
 
-python examples/explain.py              prints the derivation of one number
-python examples/explain.py moons.html   and writes all of it as a page
+`python examples/explain.py` prints the derivation of a few numbers. With a folder behind it, it writes two pages there,
+too: the whole derivation, and a film of the training.
 """
 
 import sys
@@ -22,7 +22,8 @@ def two_moons(samples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 X, t = two_moons(400)
 net = bpjit.Network([2, 8, 6, 1], activation="tanh", loss="binary_cross_entropy", dtype="float64", seed=0)
 trainer = bpjit.Trainer(net, bpjit.Adam(learning_rate=0.02), seed=0)
-trainer.fit(X, t, epochs=30)
+film = trainer.film(X, t, steps=390)  # on a copy
+trainer.fit(X, t, epochs=30)  # which makes the same 390 steps
 print("loss and accuracy:", net.evaluate(X, t, metrics=["loss", "accuracy"]))
 
 unsure = int(np.argmin(np.abs(net.predict(X)[:, 0] - 0.5)))  # the sample that there is most to learn from
@@ -36,4 +37,5 @@ for part in delta.parts:
 print("\nThe step, by Adam:", trace.term("W", l=1, i=3, j=0), sep="\n")
 print("\nBeside differences of the cost:", trace.check(), sep="\n")
 if len(sys.argv) > 1:
-    trace.html(sys.argv[1])
+    trace.html(f"{sys.argv[1]}/trace.html")
+    film.html(f"{sys.argv[1]}/film.html")

@@ -15,7 +15,7 @@ EXAMPLES = CHECKOUT / "examples"
 
 @pytest.mark.slow
 def test_the_script(tmp_path):
-    command = [sys.executable, str(EXAMPLES / "explain.py")]
+    command = [sys.executable, str(EXAMPLES / "explain.py"), "."]
     done = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     printed = done.stdout
@@ -26,6 +26,8 @@ def test_the_script(tmp_path):
     parts = [float(value) for value in re.findall(r"^ +(-?[\d.]+)  w\S+ δ\S+ = ", printed, re.MULTILINE)]
     assert len(parts) == 6 and parts == sorted(parts, key=lambda part: -abs(part))
     assert float(slope) * sum(parts) == pytest.approx(float(whole), rel=1e-3)
+    for page in ("trace.html", "film.html"):
+        assert (tmp_path / page).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert "passed: 85 of 85 parameters agree" in printed and "of Adam(learning_rate=0.02)" in printed
 
 
@@ -54,9 +56,9 @@ def test_the_notebook(tmp_path):
     for term in terms:
         assert str(term) in printed
     assert trace.check().verdict in printed and trace.check().passed
-    (z,) = [
-        output.data["text/plain"] for cell in cells for output in cell.outputs if output.output_type == "execute_result"
-    ]
-    assert float(re.search(r"-?\d+\.\d+", z)[0]) == pytest.approx(trace.z[1][1, 0])
+    results = [output.data for cell in cells for output in cell.outputs if output.output_type == "execute_result"]
+    page, z = results
+    assert "<iframe" in page["text/html"]
+    assert float(re.search(r"-?\d+\.\d+", z["text/plain"])[0]) == pytest.approx(trace.z[1][1, 0])
     first, last = map(float, re.search(r"loss: (\S+) at first, (\S+) in the end", printed).groups())
     assert first == pytest.approx(trace.C) and last < 0.05

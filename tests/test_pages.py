@@ -23,7 +23,7 @@ BLOCK = re.compile(r"(?<!-->\n)^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL
         ("docs/tables.md", 3, "200 rows of prediction, probability_flat, probability_house\n"),
         ("docs/regularization.md", 3, " max_norm={1: 3.0, 3: 2.0}, clip_norm=1.0)\n"),
         ("docs/sklearn.md", 2, " epochs; True\n"),
-        ("docs/explain.md", 1, "dropout is not in this trace: every unit is kept, as in predict"),
+        ("docs/explain.md", 3, "dropout is not in this trace: every unit is kept, as in predict"),
         ("docs/own.md", 9, "Gradients of Network(64-32-10, swish, softmax, cross_entropy, float32)\n"),
     ],
 )
