@@ -32,6 +32,7 @@ def value(written):
     return float(f"{mantissa}e{exponent or 0}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_commands_print_what_the_pages_show(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
