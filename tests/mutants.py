@@ -268,7 +268,7 @@ MUTANTS = [
     *of("batch.py", "tile.gather(X, rows, j, x[s], q)", zeroed="x[s, j : j + side, q : q + side] = 0"),
     *of("batch.py", "for j in range(whole, layer.units):", dropped_last="for j in range(whole, layer.units - 1):"),
     *of("batch.py", "t[s, i, q] = targets[row, i]", transposed="t[s, i, q] = targets[row, layer.units - 1 - i]"),
-    *of("layout.py", "for p in range(layers[l].panels)", dropped_last="for p in range(max(1, layers[l].panels - 1))"),
+    *of("layout.py", "for p in range(panels[l])", dropped_last="for p in range(max(1, panels[l] - 1))"),
     # what regularises
     *of("backward.py", "drop(layer, delta_s, delta_s, j_first, s)", left_out="pass"),
     *of(
