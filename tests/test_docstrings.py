@@ -19,6 +19,7 @@ def modules() -> list[str]:
     return [name.removesuffix(".__init__") for name in names if name not in ELSEWHERE]
 
 
+@pytest.mark.usefixtures("own_entries")
 @pytest.mark.parametrize("name", modules())
 def test_the_examples(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
