@@ -535,3 +535,35 @@ def test_a_notebook_shows_the_page_in_a_frame(browser, tmp_path):
     assert browser.text("#count") == "2 of 13"
     browser.driver.switch_to.default_content()
     assert browser.messages() == []
+
+
+@pytest.mark.external
+def test_frozen_layers_penalties_and_a_rule_that_cannot_be_shown(opened):
+    def update(w, g, v, learning_rate=0.5):
+        for _ in range(2):
+            v = 0.5 * v + g
+        return w - learning_rate * v, v
+
+    net = network(sizes=[3, 4, 3, 2])
+    X, t = classes(samples=4)
+    unread = bpjit.register_optimizer("Unread", update, moments=1)
+    trainer = bpjit.Trainer(net, bpjit.SGD(0.1, momentum=0.5), layers={1: "frozen"}, l2=0.01)
+    for trace in (trainer.trace(X, t), net.trace(X, t, unread(learning_rate=0.5))):
+        terms = [(name, index) for name, index in some_terms(trace, 60) if name in ("W", "b")]
+        browser = opened(trace)
+        assert_same_terms(browser, trace, terms)
+        for name, index in terms:
+            browser.run("page.open({ name: arguments[0], index: arguments[1] })", name, index)
+            assert browser.text("output") == bpjit.explain.text.number(trace.term(name, **index).value, 7)
+
+
+@pytest.mark.external
+def test_numbers_beyond_all_bounds(opened):
+    net = network(sizes=[3, 4, 2], activation="relu", loss="squared_error", output="identity")
+    net.set_parameters([(np.full((4, 3), 1e200), np.zeros(4)), (np.full((2, 4), -1e200), np.zeros(2))])
+    with np.errstate(all="ignore"):
+        trace = net.trace(np.full(3, 1e200), np.zeros(2), bpjit.SGD())
+        browser = opened(trace)
+        for name, index in some_terms(trace, 40):
+            browser.run("page.open({ name: arguments[0], index: arguments[1] })", name, index)
+            assert browser.text("output") == bpjit.explain.text.number(trace.term(name, **index).value, 7)

@@ -8,7 +8,7 @@ function shownUnits({ sizes, scope }, s, most, needed) {
   return sizes.map((size, l) => {
     const order = bySize([...Array(size).keys()], (i) => scope.a[l].at(s, i));
     const kept = new Set(needed.filter(([layer]) => layer === l).map(([, i]) => i));
-    for (const i of order) if (kept.size < most || size <= most + 1) kept.add(i);
+    for (const i of order) if (kept.size < most || size <= most + 2) kept.add(i);
     return [...kept].sort((one, other) => one - other);
   });
 }
@@ -39,7 +39,9 @@ function heading({ trace, place, width }, l) {
   const isNarrow = width / (trace.L + 1) < 110;
   const name = l === 0 ? 'input' : l === trace.L && !isNarrow ? 'output' : `layer ${l}`;
   const layer = trace.data.network.layers[l];
-  const below = l === 0 || isNarrow ? `${trace.sizes[l]}` : `${trace.sizes[l]} ${layer}`;
+  const room = Math.floor(width / (trace.L + 1) / 7) - String(trace.sizes[l]).length;
+  const short = layer.length > room ? `${layer.slice(0, room - 1)}…` : layer;
+  const below = l === 0 || isNarrow ? `${trace.sizes[l]}` : `${trace.sizes[l]} ${short}`;
   const { x } = place(l, 0);
   return drawn('g', { class: 'heading' }, [
     drawn('text', { x, y: 14 }, name),
@@ -58,10 +60,10 @@ function edges(drawing, l) {
   const { trace, view } = drawing;
   const table = view.gradients ? trace.scope.dW[l] : trace.scope.W[l];
   const list = view.shown[l].flatMap((i, above) => view.shown[l - 1].map((j, below) => ({ i, j, above, below, value: table.at(i, j) })));
-  const top = Math.max(...list.map(({ value }) => Math.abs(value))) || 1;
+  const top = greatest(list.map(({ value }) => value));
   const isChosen = ({ i, j }) => isWeight(view.term, l, i, j);
   const order = bySize(list, ({ value }) => value).reverse().sort((one, other) => isChosen(one) - isChosen(other));
-  return drawn('g', { class: 'edges' }, order.map((each) => edge(drawing, l, each, Math.abs(each.value) / top)));
+  return drawn('g', { class: 'edges' }, order.map((each) => edge(drawing, l, each, shareOf(each.value, top))));
 }
 
 function edge(drawing, l, { i, j, above, below, value }, share) {
@@ -99,7 +101,7 @@ function isWeight({ name, index }, l, i, j) {
 function units(drawing, l) {
   const { trace, view } = drawing;
   const table = view.gradients && l > 0 ? trace.scope.delta[l] : trace.scope.a[l];
-  const top = Math.max(...view.shown[l].map((i) => Math.abs(table.at(view.s, i)))) || 1;
+  const top = greatest(view.shown[l].map((i) => table.at(view.s, i)));
   return view.shown[l].map((i, k) => unit(drawing, l, i, k, table.at(view.s, i), top));
 }
 
@@ -112,7 +114,7 @@ function unit(drawing, l, i, k, value, top) {
   const isPart = isEnd || ['z', 'a', 'delta', 'b', 'db', 'y'].some((each) => made.has([each, l, i].join(' ')));
   const label = labelOf(trace, l, i, view.s);
   const pick = () => open(unitTerm(name, l, i, view));
-  const share = Math.abs(value) / top;
+  const share = shareOf(value, top);
   return drawn(
     'g',
     {
@@ -145,6 +147,16 @@ function labelOf({ scope }, l, i, s) {
   const a = numberText(scope.a[l].at(s, i));
   if (l === 0) return `input ${i}: x = ${a}`;
   return `unit ${i} of layer ${l}: z = ${numberText(scope.z[l].at(s, i))}, a = ${a}, δ = ${numberText(scope.delta[l].at(s, i))}`;
+}
+
+/** The largest size of finite numbers, or 1. */
+function greatest(numbers) {
+  return Math.max(...numbers.filter(Number.isFinite).map(Math.abs), 0) || 1;
+}
+
+/** From 0 to 1; what is not finite is the largest of all. */
+function shareOf(value, top) {
+  return Number.isFinite(value) ? Math.abs(value) / top : 1;
 }
 
 /** Short enough for a circle: 0.53, 7e−4. */

@@ -115,7 +115,7 @@ function whereParts({ target, relation, expression, numbers, value, text, source
 function partsElement(trace, { parts }) {
   if (parts.length < 2) return null;
   const count = parts.reduce((sum, part) => sum + (part.others || 1), 0);
-  const top = Math.max(...parts.map((part) => Math.abs(part.value))) || 1;
+  const top = greatest(parts.map((part) => part.value));
   const list = make('ol', { class: 'parts' });
   const button = make('button', { type: 'button', class: 'more' });
   const show = (from, to) => {
@@ -137,9 +137,8 @@ function partsElement(trace, { parts }) {
 }
 
 function partRow(part, top) {
-  const share = (100 * Math.abs(part.value)) / top;
   const bar = make('span', { class: part.value < 0 ? 'bar negative' : 'bar', 'aria-hidden': 'true' }, make('span'));
-  bar.firstChild.style.width = `${Number.isFinite(share) ? share : 100}%`;
+  bar.firstChild.style.width = `${100 * shareOf(part.value, top)}%`;
   const shown = part.expression
     ? make('span', { class: 'term' }, math(part.expression, '=', part.numbers()))
     : make('span', { class: 'term soft' }, `${part.others} others`);

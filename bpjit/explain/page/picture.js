@@ -26,12 +26,12 @@ function picture(side, caption, valueAt, pick) {
     pick(Math.min(side - 1, row) * side + Math.min(side - 1, column));
   } }); // prettier-ignore
   const values = Array.from({ length: side * side }, (_, j) => valueAt(j));
-  const top = Math.max(...values.map(Math.abs)) || 1;
+  const top = greatest(values);
   const style = getComputedStyle(document.documentElement);
   const context = canvas.getContext('2d');
   values.forEach((value, j) => {
     context.fillStyle = style.getPropertyValue(value < 0 ? '--negative' : '--positive');
-    context.globalAlpha = Math.abs(value) / top;
+    context.globalAlpha = shareOf(value, top);
     context.fillRect((j % side) * cell, Math.floor(j / side) * cell, cell, cell);
   });
   return make('figure', {}, canvas, make('figcaption', {}, caption));

@@ -115,18 +115,13 @@ function* occurrences(node, sum = null) {
 }
 
 /** What the letters of W[l + 1][k, i] must be for it to be the term; null if it cannot. */
-function bindings({ L, data }, node, l, { name, index }) {
+function bindings({ L }, node, l, { name, index }) {
   const isOutput = node.name === 'y' && name === 'a' && index.l === L;
   if (!isOutput && node.name !== name) return null;
   if (node.layer && evaluate(node.layer, { l, L }) !== index.l) return null;
-  const own = data.terms.sample.includes(name) && !name.startsWith('d') ? ['s', 'i'] : ['i', 'j'];
-  const isOwn = name === 'delta' ? ['s', 'i'] : own;
-  const put = {};
-  for (const [k, each] of node.indices.entries()) {
-    if (!isPlain(each)) return null;
-    put[each.name] = index[isOwn[k]];
-  }
-  return put;
+  const own = ['z', 'a', 'delta'].includes(name) ? [index.s, index.i] : [index.i, index.j];
+  if (!node.indices.every(isPlain)) return null;
+  return Object.fromEntries(node.indices.map((each, k) => [each.name, own[k]]));
 }
 
 /** The indices of the targets: those that are put in, and all there are of the others. */

@@ -26,17 +26,17 @@ function stepTerm(trace, name, index, rule) {
   const scope = scopeOfRule(trace, name, index, rule);
   const entryOf = (array) => placed(array, index);
   const final = rule.statements.findLast((each) => each.name === rule.theta);
-  const [before, after] = [rule.statements.slice(0, rule.statements.indexOf(final)), rule.statements.slice(rule.statements.indexOf(final) + 1)];
+  const place = rule.statements.indexOf(final);
   const where = [line({ target: symbol(rule.gradient), expression: slope, value: scope[rule.gradient] })];
   if (rule.penalty) where.push(done(rule.penalty, scope));
   rule.moments.forEach((moment, k) => {
     where.push(line({ target: symbol(moment), relation: '', value: entryOf(rule.arrays[k]), text: 'before this step' }));
   });
   for (const each of rule.begin) where.push({ ...shownOf(each, scope), value: scope[each.name] });
-  for (const each of before) where.push(done(each, scope));
+  for (const each of rule.statements.slice(0, place)) where.push(done(each, scope));
   const numbers = numbersOf(final.expression, scope);
   const parts = partsOfStep(trace, final.expression, scope);
-  for (const each of after) where.push(done(each, scope));
+  for (const each of rule.statements.slice(place + 1)) where.push(done(each, scope));
   return {
     ...shell,
     general: { target: general, relation: '←', expression: renamed(final.expression, rule.theta, general) },
@@ -77,25 +77,30 @@ function done(each, scope) {
 
 function shownOf(each, scope) {
   const numbers = numbersOf(each.expression, scope);
-  const value = numbers ? evaluate(each.expression, scope) : NaN;
+  const value = ifKnown(() => evaluate(each.expression, scope)) ?? NaN;
   const { relation, expression, source } = each;
   return line({ target: symbol(each.name), relation, expression, numbers, value, source });
 }
 
 /** The expression with numbers; null where a name in it has none. */
 function numbersOf(expression, scope) {
+  return ifKnown(() => withNumbers(expression, scope, Infinity));
+}
+
+/** What is found, or null where a name or a function has no value here. */
+function ifKnown(find) {
   try {
-    evaluate(expression, scope);
-    return withNumbers(expression, scope, Infinity);
+    return find();
   } catch (error) {
-    if (error instanceof NoValue || error instanceof TypeError) return null;
+    if (error instanceof NoValue) return null;
     throw error;
   }
 }
 
 /** The old value, and what is taken off it. */
 function partsOfStep(trace, expression, scope) {
-  if (!is(expression, 'Operation') || !'+-'.includes(expression.operator) || !numbersOf(expression, scope)) return [];
+  if (!is(expression, 'Operation') || !'+-'.includes(expression.operator)) return [];
+  if (ifKnown(() => evaluate(expression, scope)) === null) return [];
   const still = Object.assign(Object.create(MATHEMATICS), scope); // moments change after it
   const right = partOf(trace, expression.right, still, expression.operator === '-' ? -1 : 1);
   return bySize([partOf(trace, expression.left, still, 1), right], (part) => part.value);
