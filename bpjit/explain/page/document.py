@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = (
     "numbers.js", "scope.js", "expression.js", "mathml.js", "term.js", "step.js", "relations.js", "tour.js",
-    "elements.js", "graph.js", "picture.js", "listing.js", "panel.js", "page.js",
+    "elements.js", "address.js", "graph.js", "picture.js", "listing.js", "panel.js", "page.js",
 )  # fmt: skip
 """In the order in which they are run."""
 FILM = ("plotting.js", "surface.js", "paths.js", "film.js")

@@ -34,7 +34,8 @@ function letterOf({ name, index }) {
 
 /** A button that leads to a term. */
 function chip(trace, term, open, ...children) {
-  return make('button', { type: 'button', class: 'chip', onclick: () => open(term), title: describe(trace, term) }, children);
+  const title = describe(trace, term);
+  return make('button', { type: 'button', class: 'chip', title, onclick: () => open(term) }, children);
 }
 
 /** What a term is, in words. */

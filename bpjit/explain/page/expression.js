@@ -84,7 +84,12 @@ function mapped(node, change) {
     case 'Apply':
       return { ...node, function: change(node.function), arguments: node.arguments.map(change) };
     case 'Choice':
-      return { ...node, condition: change(node.condition), value: change(node.value), otherwise: change(node.otherwise) };
+      return {
+        ...node,
+        condition: change(node.condition),
+        value: change(node.value),
+        otherwise: change(node.otherwise),
+      };
     case 'Sum':
       return { ...node, first: change(node.first), end: change(node.end), body: change(node.body) };
     case 'Expanded':

@@ -2,6 +2,7 @@
 // The network as a graph: units by activation or delta, weights by size or gradient.
 
 const HEADER = 46;
+const PARTS = 6;
 
 /** Which units of each layer are shown: those that are needed, [[l, i], ...], and the largest of the sample. */
 function shownUnits({ sizes, scope }, s, most, needed) {
@@ -11,6 +12,19 @@ function shownUnits({ sizes, scope }, s, most, needed) {
     for (const i of order) if (kept.size < most || size <= most + 2) kept.add(i);
     return [...kept].sort((one, other) => one - other);
   });
+}
+
+/** [l, i] of the units that a term belongs to. */
+function endsOf({ index: { l, i, j } }) {
+  if (i === undefined) return [];
+  return j === undefined ? [[l, i]] : [[l, i], [l - 1, j]];
+}
+
+/** [l, i] of units that the largest parts of a term come from. */
+function unitsIn({ parts }) {
+  const nodes = parts.slice(0, PARTS).flatMap(({ expression }) => (expression ? [...walk(expression)] : []));
+  const entries = nodes.filter((node) => ['z', 'a', 'delta'].includes(node.name) && node.indices.length === 2);
+  return entries.filter(isNumbered).map((node) => [node.layer.value, node.indices[1].value]);
 }
 
 /** An <svg>; view: { term, s, gradients, shown, width }; open(term) is called for what is clicked. */
@@ -59,7 +73,9 @@ function more({ trace, view, place }, l, height) {
 function edges(drawing, l) {
   const { trace, view } = drawing;
   const table = view.gradients ? trace.scope.dW[l] : trace.scope.W[l];
-  const list = view.shown[l].flatMap((i, above) => view.shown[l - 1].map((j, below) => ({ i, j, above, below, value: table.at(i, j) })));
+  const list = view.shown[l].flatMap((i, above) =>
+    view.shown[l - 1].map((j, below) => ({ i, j, above, below, value: table.at(i, j) })),
+  );
   const top = greatest(list.map(({ value }) => value));
   const isChosen = ({ i, j }) => isWeight(view.term, l, i, j);
   const order = bySize(list, ({ value }) => value).reverse().sort((one, other) => isChosen(one) - isChosen(other));
@@ -72,8 +88,8 @@ function edge(drawing, l, { i, j, above, below, value }, share) {
   const ends = { x1: from.x + radius, y1: from.y, x2: to.x - radius, y2: to.y };
   const isChosen = isWeight(view.term, l, i, j);
   const isPart = ['W', 'dW'].some((name) => made.has([name, l, i, j].join(' ')));
-  const W = trace.scope.W[l].at(i, j);
-  const label = `weight from ${l === 1 ? 'input' : `unit`} ${j} to unit ${i} of layer ${l}: w = ${numberText(W)}, ∂C/∂w = ${numberText(trace.scope.dW[l].at(i, j))}`;
+  const [w, dw] = [trace.scope.W, trace.scope.dW].map((tables) => numberText(tables[l].at(i, j)));
+  const label = `weight from ${l === 1 ? 'input' : 'unit'} ${j} to unit ${i} of layer ${l}: w = ${w}, ∂C/∂w = ${dw}`;
   const pick = () => open({ name: 'dW', index: { l, i, j } });
   return drawn(
     'g',
@@ -88,7 +104,12 @@ function edge(drawing, l, { i, j, above, below, value }, share) {
     },
     drawn('title', {}, label),
     drawn('line', { ...ends, class: 'hit' }),
-    drawn('line', { ...ends, class: 'line', 'stroke-width': (0.6 + 4.4 * share).toFixed(2), 'stroke-opacity': (0.12 + 0.8 * share).toFixed(2) }),
+    drawn('line', {
+      ...ends,
+      class: 'line',
+      'stroke-width': (0.6 + 4.4 * share).toFixed(2),
+      'stroke-opacity': (0.12 + 0.8 * share).toFixed(2),
+    }),
   );
 }
 
@@ -131,8 +152,12 @@ function unit(drawing, l, i, k, value, top) {
     drawn('circle', { cx: x, cy: y, r: radius, class: 'disc', 'fill-opacity': (0.05 + 0.5 * share).toFixed(2) }),
     drawn('text', { x, y: y + 3.5, class: compact(value).length > 4 ? 'value long' : 'value' }, compact(value)),
     drawn('text', { x: x - radius - 5, y: y + 4, class: 'number' }, String(i)),
-    l === trace.L ? drawn('text', { x: x + radius + 7, y: y + 4, class: 'target' }, `t = ${compact(trace.scope.t.at(view.s, i))}`) : null,
+    l === trace.L ? target({ x: x + radius + 7, y: y + 4 }, trace.scope.t.at(view.s, i)) : null,
   );
+}
+
+function target(place, t) {
+  return drawn('text', { ...place, class: 'target' }, `t = ${compact(t)}`);
 }
 
 /** The term that a unit shows when it is clicked: of the same kind as the one before it, if it was a unit's. */
@@ -144,9 +169,9 @@ function unitTerm(name, l, i, { gradients, s }) {
 }
 
 function labelOf({ scope }, l, i, s) {
-  const a = numberText(scope.a[l].at(s, i));
-  if (l === 0) return `input ${i}: x = ${a}`;
-  return `unit ${i} of layer ${l}: z = ${numberText(scope.z[l].at(s, i))}, a = ${a}, δ = ${numberText(scope.delta[l].at(s, i))}`;
+  if (l === 0) return `input ${i}: x = ${numberText(scope.a[l].at(s, i))}`;
+  const [z, a, delta] = [scope.z, scope.a, scope.delta].map((tables) => numberText(tables[l].at(s, i)));
+  return `unit ${i} of layer ${l}: z = ${z}, a = ${a}, δ = ${delta}`;
 }
 
 /** The largest size of finite numbers, or 1. */

@@ -9,10 +9,11 @@ function listingElement(term) {
   const lines = listing.lines.map((text, k) => {
     const number = listing.first + k;
     const kind = number === listing.line ? 'current' : listing.marked.includes(number) ? 'marked' : null;
-    return make('li', { class: kind, value: number, 'aria-current': kind === 'current' ? 'true' : null }, coloured(text));
+    const current = kind === 'current' ? 'true' : null;
+    return make('li', { class: kind, value: number, 'aria-current': current }, coloured(text));
   });
-  const list = make('ol', { class: 'code', start: listing.first, tabindex: 0, 'aria-label': `source, ${source}` }, lines);
-  return [list];
+  const label = `source, ${source}`;
+  return [make('ol', { class: 'code', start: listing.first, tabindex: 0, 'aria-label': label }, lines)];
 }
 
 /** Scrolls the list, and nothing else, to its current line. */
@@ -28,7 +29,8 @@ function coloured(text) {
   const parts = [];
   let rest = text || ' ';
   for (let found = TOKEN.exec(rest); found; found = TOKEN.exec(rest)) {
-    parts.push(rest.slice(0, found.index), make('span', { class: found[1] ? 'comment' : found[2] ? 'string' : 'word' }, found[0]));
+    const kind = found[1] ? 'comment' : found[2] ? 'string' : 'word';
+    parts.push(rest.slice(0, found.index), make('span', { class: kind }, found[0]));
     rest = rest.slice(found.index + found[0].length);
   }
   return [...parts, rest];

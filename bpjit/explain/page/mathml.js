@@ -33,7 +33,7 @@ function math(...parts) {
   return withAttributes(tag('math', rows), { displaystyle: 'true' });
 }
 
-/** The elements of an expression, and how closely its parts are bound; bound: indices that a sum around it runs over. */
+/** The elements of an expression, and how closely its parts are bound. bound: indices that a sum around it runs over. */
 function written(node, bound = []) {
   const row = (part) => written(part, bound)[0];
   switch (node.kind) {
@@ -89,7 +89,8 @@ function linked(element, of) {
 
 function operation({ operator: sign, left, right }, bound) {
   if (sign === '==') {
-    return [[operator('['), ...written(left, bound)[0], operator('='), ...written(right, bound)[0], operator(']')], ATOM];
+    const row = [operator('['), ...written(left, bound)[0], operator('='), ...written(right, bound)[0], operator(']')];
+    return [row, ATOM];
   }
   if (sign === '/') {
     return [[tag('mfrac', tag('mrow', written(left, bound)[0]), tag('mrow', written(right, bound)[0]))], ATOM];
@@ -102,7 +103,7 @@ function operation({ operator: sign, left, right }, bound) {
   if (sign === '*') least = is(right, 'Sum', 'Expanded') || isProduct(right) ? PRODUCT : NEGATION;
   const first = inside(left, sign === '*' && is(left, 'Sum') ? ATOM : binds, bound);
   const [row, inner] = written(right, bound);
-  if (sign === '+' && is(right, 'Number') && isMinus(row[0])) return [[...first, operator('−'), ...row.slice(1)], binds];
+  if (sign === '+' && is(right, 'Number') && isMinus(row[0])) return [[...first, ...added(row)], binds];
   const mustClose = inner < least || ('+-*'.includes(sign) && isMinus(row[0]));
   const mark = sign === '*' ? multiplied(times(left, right)) : operator(SIGNS[sign] ?? sign);
   return [[...first, mark, ...(mustClose ? closed(row) : row)], binds];

@@ -51,7 +51,7 @@ function numberText(value, digits = 4) {
   return sign + (rest ? `${whole}.${rest}` : whole);
 }
 
-/** Its first digits, without zeros at their end, and the power of ten of the first; halves to even, as Python has it. */
+/** Its first digits, without zeros at their end, and the power of ten of the first; a half to even, as in Python. */
 function rounded(value, digits) {
   const exact = value.toExponential(60);
   const [, first, others, power] = exact.match(/^(\d)\.(\d+)e([+-]\d+)$/);

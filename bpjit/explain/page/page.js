@@ -2,7 +2,6 @@
 // The page: what is chosen, and what is drawn anew when that changes.
 
 const PACE = 2500;
-const PARTS = 6;
 const byId = (id) => document.getElementById(id);
 
 class Page {
@@ -187,47 +186,23 @@ class Page {
     event.preventDefault();
     const text = byId('place').value;
     const [l, i, j] = (text.match(/\d+/g) ?? []).map(Number);
-    const problem = this.problemOf(l, i, j);
+    const problem = problemOf(this.trace, l, i, j);
     byId('missing').textContent = problem;
     if (problem) return;
     if (j !== undefined) this.open({ name: 'dW', index: { l, i, j } });
     else this.open(unitTerm(this.term.name, l, i, { gradients: this.gradients, s: this.s }));
   }
 
-  problemOf(l, i, j) {
-    const { sizes, L } = this.trace;
-    if (l === undefined || i === undefined) return 'Write a layer and a unit, as 1, 0.';
-    if (l > L) return `The network has layers 0 (the input) … ${L}.`;
-    if (i >= sizes[l]) return `Layer ${l} has units 0 … ${sizes[l] - 1}.`;
-    if (j !== undefined && l === 0) return 'No weights lead to the input.';
-    if (j !== undefined && j >= sizes[l - 1]) return `Layer ${l - 1} has units 0 … ${sizes[l - 1] - 1}.`;
-    return '';
-  }
-
   // ------------------------------------------------------------------------------------------- the address
 
   readHash() {
-    const given = new URLSearchParams(location.hash.slice(1));
-    const name = given.get('term');
-    if (!name || this.written === location.hash) return;
-    const index = {};
-    for (const letter of 'lijs') if (given.has(letter)) index[letter] = Number(given.get(letter));
-    if (this.isThere(name, index)) this.open({ name, index });
-  }
-
-  isThere(name, index) {
-    const { unit, weight, sample } = this.data.terms;
-    if (name === 'C') return !Object.keys(index).length;
-    const { l, i, j, s } = index;
-    const isWhole = Object.values(index).every((number) => Number.isInteger(number) && number >= 0);
-    if (!isWhole || !(unit.includes(name) || weight.includes(name)) || !isShown(this.trace, name)) return false;
-    if (l === undefined || i === undefined || this.problemOf(l, i, j) || (l === 0 && name !== 'a')) return false;
-    return weight.includes(name) === (j !== undefined) && sample.includes(name) === (s !== undefined) && !(s >= this.trace.S);
+    if (this.written === location.hash) return;
+    const term = termOfAddress(this.trace, location.hash);
+    if (term) this.open(term);
   }
 
   writeHash() {
-    const { name, index } = this.term;
-    this.written = `#${new URLSearchParams({ term: name, ...index })}`;
+    this.written = addressOf(this.term);
     try {
       history.replaceState(null, '', this.written);
     } catch {
@@ -308,19 +283,6 @@ class Page {
     byId('listing').replaceChildren(...listingElement(detail));
     scrollToCurrent(byId('listing').querySelector('ol'));
   }
-}
-
-/** [l, i] of the units that a term belongs to. */
-function endsOf({ index: { l, i, j } }) {
-  if (i === undefined) return [];
-  return j === undefined ? [[l, i]] : [[l, i], [l - 1, j]]; // prettier-ignore
-}
-
-/** [l, i] of units that the largest parts of a term come from. */
-function unitsIn({ parts }) {
-  const nodes = parts.slice(0, PARTS).flatMap(({ expression }) => (expression ? [...walk(expression)] : []));
-  const units = nodes.filter((node) => ['z', 'a', 'delta'].includes(node.name) && node.indices?.length === 2 && isNumbered(node));
-  return units.map((node) => reference(node, {})).map(({ layer, indices }) => [layer, indices[1]]);
 }
 
 function keyOfTerm({ name, index }) {

@@ -31,8 +31,9 @@ function tabs(trace, { name, index }, s, open) {
     const isCurrent = each === name;
     const letter = [letterOf({ name: each, index: other }), ['W', 'b'].includes(each) ? ' ←' : ''];
     const mark = make('span', { class: 'soft' }, equationOf(trace, each, other).marks[0] ?? '');
-    const attributes = { type: 'button', 'aria-pressed': String(isCurrent), title: describe(trace, { name: each, index: other }) };
-    return make('button', { ...attributes, 'data-name': each, onclick: () => open({ name: each, index: other }) }, letter, mark);
+    const term = { name: each, index: other };
+    const attributes = { type: 'button', 'aria-pressed': String(isCurrent), title: describe(trace, term) };
+    return make('button', { ...attributes, 'data-name': each, onclick: () => open(term) }, letter, mark);
   });
   return make('div', { class: 'tabs', role: 'group', 'aria-label': 'numbers of the same place' }, shown);
 }
@@ -56,7 +57,7 @@ function equationElement(trace, detail) {
 
 function row(kind, target, relation, right) {
   return [
-    make('div', { class: `left ${kind}` }, ...(target ? [math(target)] : []), make('span', { class: 'relation' }, relation)),
+    make('div', { class: `left ${kind}` }, target && math(target), make('span', { class: 'relation' }, relation)),
     make('div', { class: `right ${kind}` }, right),
   ];
 }
@@ -93,7 +94,8 @@ function inLines(element, perLine) {
 
 function whereElement(trace, { where }) {
   if (!where.length) return null;
-  return make('div', {}, make('h3', {}, 'where'), make('ul', { class: 'where' }, where.map((each) => make('li', {}, whereParts(each)))));
+  const lines = where.map((each) => make('li', {}, whereParts(each)));
+  return make('div', {}, make('h3', {}, 'where'), make('ul', { class: 'where' }, lines));
 }
 
 function whereParts({ target, relation, expression, numbers, value, text, source }) {
@@ -101,9 +103,10 @@ function whereParts({ target, relation, expression, numbers, value, text, source
   if (target) parts.push(math(target));
   if (expression) parts.push(make('span', { class: 'relation' }, relation), math(expression));
   const last = () => parts.at(-1)?.textContent;
-  if (numbers && math(numbers).textContent !== last()) parts.push(make('span', { class: 'relation' }, '='), math(numbers));
+  const equals = () => make('span', { class: 'relation' }, '=');
+  if (numbers && math(numbers).textContent !== last()) parts.push(equals(), math(numbers));
   if (!Number.isNaN(value) && numberText(value, 5) !== last()) {
-    parts.push(make('span', { class: 'relation' }, '='), make('span', { class: 'number' }, numberText(value, 5)));
+    parts.push(equals(), make('span', { class: 'number' }, numberText(value, 5)));
   }
   if (text) parts.push(make('span', { class: 'soft' }, text));
   if (source) parts.push(make('span', { class: 'soft cited' }, source));
@@ -124,7 +127,8 @@ function partsElement(trace, { parts }) {
     button.hidden = !rest.length;
     const sum = rest.reduce((total, part) => total + part.value, 0);
     const isZero = rest.every((part) => part.value === 0);
-    button.textContent = isZero ? `${rest.length} that are 0` : `${rest.length} smaller ones, together ${numberText(sum)}`;
+    const which = isZero ? 'that are 0' : `smaller ones, together ${numberText(sum)}`;
+    button.textContent = `${rest.length} ${which}`;
     button.onclick = () => {
       show(to, to + MORE);
       list.dispatchEvent(new CustomEvent('grown', { bubbles: true }));
@@ -142,7 +146,8 @@ function partRow(part, top) {
   const shown = part.expression
     ? make('span', { class: 'term' }, math(part.expression, '=', part.numbers()))
     : make('span', { class: 'term soft' }, `${part.others} others`);
-  return make('li', {}, make('span', { class: 'number', 'data-value': String(part.value) }, numberText(part.value)), bar, shown);
+  const number = make('span', { class: 'number', 'data-value': String(part.value) }, numberText(part.value));
+  return make('li', {}, number, bar, shown);
 }
 
 function sourcesElement(trace, detail, s, open) {
@@ -153,15 +158,10 @@ function sourcesElement(trace, detail, s, open) {
     if (trace.data.notation.samples.includes(name)) putIn[0].isSample = true;
     // Of a weight its own value, though the button leads to its gradient.
     const entry = symbol(name, layer === null ? null : plain(layer), putIn);
-    return [chip(trace, term, open, math(entry), ...valueOfEntry(trace, entry, detail.index.s ?? s))];
+    const scope = isLocal(trace, name) ? detail.scope : trace.scope;
+    return [chip(trace, term, open, math(entry), make('span', {}, `= ${numberText(evaluate(entry, scope), 3)}`))];
   });
   return chips.length ? make('div', {}, make('h3', {}, 'comes from'), make('div', { class: 'chips' }, chips)) : null;
-}
-
-function valueOfEntry(trace, entry, s) {
-  const isSet = isLocal(trace, entry.name);
-  if (isSet) return [];
-  return [make('span', {}, `= ${numberText(evaluate(entry, trace.scope), 3)}`)];
 }
 
 function destinationsElement(trace, term, s, open) {

@@ -9,7 +9,8 @@ function picturesOf(trace, { term, s, gradients }, open) {
   const side = Math.sqrt(trace.sizes[0]);
   if (trace.sizes[0] < FEWEST || !Number.isInteger(side)) return [];
   const { l, i } = term.index;
-  const x = picture(side, 'x, the input', (j) => trace.scope.x.at(s, j), (j) => open({ name: 'a', index: { l: 0, i: j, s } }));
+  const input = (j) => open({ name: 'a', index: { l: 0, i: j, s } });
+  const x = picture(side, 'x, the input', (j) => trace.scope.x.at(s, j), input);
   if (l !== 1) return [x];
   const pick = (j) => open({ name: 'dW', index: { l: 1, i, j } });
   const weights = picture(side, `weights into unit ${i}`, (j) => trace.scope.W[1].at(i, j), pick);
@@ -19,12 +20,13 @@ function picturesOf(trace, { term, s, gradients }, open) {
 
 function picture(side, caption, valueAt, pick) {
   const cell = Math.floor((PICTURE * 2) / side);
-  const canvas = make('canvas', { width: cell * side, height: cell * side, role: 'img', 'aria-label': caption, onclick: (event) => {
+  const size = { width: cell * side, height: cell * side };
+  const canvas = make('canvas', { ...size, role: 'img', 'aria-label': caption });
+  canvas.addEventListener('click', ({ clientX, clientY }) => {
     const box = canvas.getBoundingClientRect();
-    const column = Math.floor(((event.clientX - box.left) / box.width) * side);
-    const row = Math.floor(((event.clientY - box.top) / box.height) * side);
-    pick(Math.min(side - 1, row) * side + Math.min(side - 1, column));
-  } }); // prettier-ignore
+    const cellAt = (distance, length) => Math.max(0, Math.min(side - 1, Math.floor((distance / length) * side)));
+    pick(cellAt(clientY - box.top, box.height) * side + cellAt(clientX - box.left, box.width));
+  });
   const values = Array.from({ length: side * side }, (_, j) => valueAt(j));
   const top = greatest(values);
   const style = getComputedStyle(document.documentElement);

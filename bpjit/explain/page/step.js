@@ -16,21 +16,22 @@ function stepTerm(trace, name, index, rule) {
   const letters = name === 'W' ? ['i', 'j'] : ['i'];
   const general = symbol(name, symbol('l'), letters.map((letter) => symbol(letter)));
   const target = at(general, index);
-  const shell = { name, index, target, relation: '←', parts: [], where: [], value: valueOf(trace, name, index), scope: {} };
+  const value = valueOf(trace, name, index);
+  const shell = { name, index, target, relation: '←', value, parts: [], where: [], scope: {} };
   if (rule.frozen) {
     const equation = { target: general, relation: '←', expression: general };
-    const shown = { general: equation, here: target, numbers: plain(shell.value), marks: [], source: '', listing: null };
-    return { ...shell, ...shown, notes: [rule.frozen] };
+    const nowhere = { marks: [], source: '', listing: null };
+    return { ...shell, ...nowhere, general: equation, here: target, numbers: plain(value), notes: [rule.frozen] };
   }
   const slope = { ...target, name: `d${name}` };
   const scope = scopeOfRule(trace, name, index, rule);
-  const entryOf = (array) => placed(array, index);
   const final = rule.statements.findLast((each) => each.name === rule.theta);
   const place = rule.statements.indexOf(final);
   const where = [line({ target: symbol(rule.gradient), expression: slope, value: scope[rule.gradient] })];
   if (rule.penalty) where.push(done(rule.penalty, scope));
   rule.moments.forEach((moment, k) => {
-    where.push(line({ target: symbol(moment), relation: '', value: entryOf(rule.arrays[k]), text: 'before this step' }));
+    const before = { value: placed(rule.arrays[k], index), text: 'before this step' };
+    where.push(line({ target: symbol(moment), ...before }));
   });
   for (const each of rule.begin) where.push({ ...shownOf(each, scope), value: scope[each.name] });
   for (const each of rule.statements.slice(0, place)) where.push(done(each, scope));

@@ -80,8 +80,9 @@ function valueOf({ scope, updated }, name, { l, i, j, s }) {
 }
 
 /** What a name or function in an equation stands for. */
-function line({ target = null, relation = '=', expression = null, numbers = null, value = NaN, text = '', source = '' }) {
-  return { target, relation, expression, numbers, value, text, source };
+function line(given) {
+  const nothing = { target: null, relation: '=', expression: null, numbers: null, value: NaN, text: '', source: '' };
+  return { ...nothing, ...given };
 }
 
 /** The expression with the names of the activation functions in the place of sigma. */
@@ -120,7 +121,7 @@ function valueLine(trace, part, scope, shown, isOfLayer) {
   }
   const setting = shown.setting && `(${shown.setting})`;
   const text = isOfLayer ? '' : `that of ${shown.name.replace(/′$/, '')}${setting}`;
-  return line({ target: part, relation: '', numbers, value, text });
+  return line({ target: part, numbers, value, text });
 }
 
 function formulaLines(shown, isOfLayer) {

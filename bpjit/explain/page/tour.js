@@ -52,7 +52,9 @@ function tourOfUnits(trace, shown, { s }) {
   };
   for (const l of layers) section(`Forward: layer ${l}`, FORWARD, units(l, ['z', 'a']));
   section('The cost', COST, [['C', {}]]);
-  for (const l of [...layers].reverse()) section(`Backward: layer ${l}`, l === L ? LAST : BACKWARD, units(l, ['delta']));
+  for (const l of [...layers].reverse()) {
+    section(`Backward: layer ${l}`, l === L ? LAST : BACKWARD, units(l, ['delta']));
+  }
   const heaviest = (l, i) => shown[l - 1].reduce((one, j) => (size(l, i, j) > size(l, i, one) ? j : one));
   const size = (l, i, j) => Math.abs(scope.dW[l].at(i, j));
   const ofUnits = (l, weight, unit) =>
