@@ -151,6 +151,12 @@ def test_a_page_of_mnist_is_small():
     assert len(page.html(large(samples=1)).encode()) < 3e6
 
 
+def test_a_network_that_is_too_large_for_a_page(monkeypatch):
+    monkeypatch.setattr(document, "MOST_WEIGHTS", 41)
+    with pytest.raises(ValueError, match="the network has 42 weights: a page holds at most 41"):
+        page.html(traced())
+
+
 def test_the_page_as_a_file_and_in_a_notebook(tmp_path):
     trace = traced(samples=1)
     text = page.html(trace)
@@ -311,6 +317,7 @@ def test_a_click_on_a_weight_shows_its_gradient(opened):
 
     browser.one(".parts .link").click()  # delta, which comes from the layer above
     assert shown(browser)[0] == "delta"
+    assert browser.run("return document.activeElement.dataset.name") == "delta"  # the keyboard goes on from there
     browser.run("document.querySelector('[data-unit=\"1 3\"]').dispatchEvent(new MouseEvent('click'))")
     assert shown(browser) == ("delta", {"l": 1, "i": 3, "s": shown(browser)[1]["s"]})
     value = trace.term("delta", **shown(browser)[1]).value
@@ -555,6 +562,17 @@ def test_frozen_layers_penalties_and_a_rule_that_cannot_be_shown(opened):
         for name, index in terms:
             browser.run("page.open({ name: arguments[0], index: arguments[1] })", name, index)
             assert browser.text("output") == bpjit.explain.text.number(trace.term(name, **index).value, 7)
+
+
+@pytest.mark.external
+def test_a_trace_without_a_step(opened):
+    X, t = classes(samples=2)
+    trace = Trace(network(), X, t)
+    browser = opened(trace)
+    browser.one("#last").click()
+    assert browser.text("#section") == "The gradient"
+    assert [each.get_attribute("data-name") for each in browser.all(".tabs button")] == ["z", "a", "delta", "db"]
+    assert_same_terms(browser, trace, [each for each in some_terms(trace, 20) if each[0] not in ("W", "b")])
 
 
 @pytest.mark.external

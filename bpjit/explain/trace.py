@@ -288,7 +288,7 @@ class Trace:
         equation with its numbers, where they come from and where they go, beside the line of source that computes it.
 
         A file of that name is replaced when the new one is complete, or kept. Raises OSError where it cannot be
-        written.
+        written, ValueError for a network of more than 5 million weights, which would be too much for a browser.
 
         >>> import bpjit, pathlib, tempfile
         >>> trace = bpjit.Network([4, 5, 3], seed=0).trace([0.5, 1.0, -1.0, 2.0], 2)

@@ -163,7 +163,7 @@ class Page {
   pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { target } = event;
-    if (target.closest('input, select, textarea, #film')) return;
+    if (target.closest('input, select, textarea, .code, #film')) return;
     const isButton = target.closest('button, [role=button], summary');
     const actions = {
       ArrowRight: () => this.go(this.step + 1),
@@ -277,8 +277,11 @@ class Page {
     byId('status').textContent = `${words}: ${numberText(detail.value)}`;
     byId('title').replaceChildren(letterOf(term), make('span', {}, `, ${words}`));
     byId('text').textContent = isOnTour ? tour[step].text : '';
-    byId('panel').replaceChildren(...panelOf(trace, detail, s, this.open));
-    fit(byId('panel'), trace, detail, s, this.open);
+    const panel = byId('panel');
+    const wasFocused = panel.contains(document.activeElement);
+    panel.replaceChildren(...panelOf(trace, detail, s, this.open));
+    fit(panel, trace, detail, s, this.open);
+    if (wasFocused) (panel.querySelector('.tabs [aria-pressed=true]') ?? byId('title')).focus();
     byId('cited').textContent = detail.source;
     byId('listing').replaceChildren(...listingElement(detail));
     scrollToCurrent(byId('listing').querySelector('ol'));
