@@ -257,6 +257,7 @@ def assert_same_terms(browser, trace, names):
     [
         {},
         {"output": "sigmoid", "loss": "squared_error", "samples": 1, "bias": False},
+        {"sizes": [7, 8, 2], "samples": 9},
         {"activation": ["leaky_relu(0.2)", "gelu"], "optimizer": bpjit.SGD(learning_rate=0.5)},
         {"sizes": [40, 3, 30, 12], "activation": "relu", "dtype": "float32", "optimizer": bpjit.Adam()},
         {"output": "identity", "loss": "huber(delta=0.5)", "sizes": [3, 2], "optimizer": bpjit.AdamW()},
