@@ -1,5 +1,7 @@
 """A whole fit, as a user calls it: a new network trained on bundled data; and what every fit costs, however short."""
 
+import warnings
+
 import bpjit
 from bpjit.bench.cases import CASES, data, trainer
 
@@ -21,6 +23,31 @@ class Digits:
     def time_fit(self, after_an_epoch: str) -> bpjit.History:
         net = bpjit.Network([64, 128, 10], seed=0)
         return net.fit(*self.training, epochs=10, batch_size=32, validation=self.validation, threads=1)
+
+
+class Estimator:
+    """Ten epochs on the digits as scikit-learn's users have them: its checks, labels and stopping rules included."""
+
+    params = (["float32", "float64"], ["nothing", "score"])
+    param_names = ("dtype", "after_an_epoch")
+    number = 1
+    timeout = 300
+
+    def setup(self, dtype: str, after_an_epoch: str) -> None:
+        try:
+            from bpjit.sklearn import MLPClassifier
+        except ImportError:  # a commit without it, or an environment without scikit-learn
+            raise NotImplementedError from None
+        X, self.y = bpjit.datasets.digits()
+        self.X = X.astype(dtype)
+        settings = {"batch_size": 32, "max_iter": 10, "random_state": 0, "early_stopping": after_an_epoch == "score"}
+        self.estimator = MLPClassifier((128,), **settings, threads=1)
+        self.time_fit(dtype, after_an_epoch)
+
+    def time_fit(self, dtype: str, after_an_epoch: str) -> list[float]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it has not converged
+            return self.estimator.fit(self.X, self.y).loss_curve_
 
 
 class OneStep:
