@@ -157,3 +157,31 @@ def test_the_diagram_of_a_notebook():
 def test_what_a_regressor_cannot_learn(y):
     with pytest.raises(TypeError, match="y must be an array of numbers, not "):
         regressor().fit(X, y)
+
+
+def test_weights_that_are_refused_and_a_mini_batch_without_any():
+    with pytest.raises(ValueError, match="a weight must be non-negative"):
+        classifier().fit(X, labels, sample_weight=np.r_[-1, np.ones(59)])
+    settings = {"batch_size": 10, "shuffle": False, "solver": "sgd", "momentum": 0, "alpha": 0}
+    weights = (np.arange(60) >= 10) * 1.0
+    net, same = regressor(**settings).fit(X, numbers, weights), regressor(**settings).fit(X[10:], numbers[10:])
+    for one, other in zip(net.coefs_, same.coefs_):
+        np.testing.assert_allclose(one, other, rtol=1e-12)  # the first mini-batch of an epoch changes nothing
+
+
+def test_logarithms_of_probabilities_are_finite():
+    net = classifier(solver="lbfgs", max_iter=300, alpha=0).fit(X, labels)
+    assert -709 < net.predict_log_proba(1e4 * X).min() < -700
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_entries")
+def test_an_activation_of_ones_own():
+    exp = bpjit.functions.exp
+    with pytest.raises(ValueError, match="The 'activation' parameter of MLPClassifier must be a str among"):
+        classifier(activation="bell").fit(X, labels)
+    bpjit.register_activation("bell", lambda z: exp(-z * z), lambda z, a: -2 * z * a)
+    net = classifier(activation="bell").fit(X, labels)
+    hidden = np.exp(-((X @ net.coefs_[0] + net.intercepts_[0]) ** 2))
+    odds = np.exp(hidden @ net.coefs_[1] + net.intercepts_[1])
+    np.testing.assert_allclose(net.predict_proba(X), odds / odds.sum(axis=1, keepdims=True), rtol=1e-10)

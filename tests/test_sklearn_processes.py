@@ -25,9 +25,7 @@ pytestmark = [
 
 @pytest.fixture
 def fresh_workers():
-    """Those of joblib are new ones, and none are left behind."""
-    get_reusable_executor().shutdown(wait=True)
-    yield
+    """Those of joblib are new ones."""
     get_reusable_executor().shutdown(wait=True)
 
 
@@ -90,6 +88,21 @@ def test_new_workers_compile_nothing():
     results = search.set_params(n_jobs=2).fit(X, y).cv_results_
     assert (results["mean_test_compiled"] == 0).all() and (results["mean_test_loaded"] > 0).all()
     assert compile_cache.cache_size() == files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_fit_goes_on_in_another_process(solver):
+    """And comes back, with the moments of its optimiser."""
+    X, y = digits()
+    nets = [
+        module.MLPClassifier((16,), solver=solver, random_state=0).partial_fit(X, y, classes=range(10))
+        for module in (ours, theirs)
+    ]
+    nets = joblib.Parallel(n_jobs=2)(joblib.delayed(net.partial_fit)(X, y) for net in nets)
+    curves = [net.partial_fit(X, y).loss_curve_ for net in nets]
+    assert len(curves[0]) == 3
+    np.testing.assert_allclose(*curves, rtol=1e-10)  # some steps in float64
 
 
 def of_40_settings(module):
