@@ -119,10 +119,12 @@ def test_a_diverged_run_is_one_error_without_warnings():
 
 
 def test_ctrl_c_ends_the_training():
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    def interrupt_soon(estimator, record):
+        if record["epoch"] == 1:  # all is compiled
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
     with pytest.warns(UserWarning, match="Training interrupted by user"):
-        net = classifier(max_iter=10**9, n_iter_no_change=np.inf, callbacks=None).fit(X, labels)
+        net = classifier(max_iter=10**9, n_iter_no_change=np.inf, callbacks=interrupt_soon).fit(X, labels)
     assert net.n_iter_ == len(net.loss_curve_) >= 1
     net.predict(X)
 
