@@ -146,9 +146,9 @@ def test_one_estimator_answers_in_several_threads():
 
 def test_the_diagram_of_a_notebook():
     """With the parameters, and without a link to scikit-learn's page of another class."""
-    net = classifier(solver=bpjit.AdamW(learning_rate=0.5)).fit(X, labels)
+    net = classifier(solver=bpjit.Adam(learning_rate=0.5)).fit(X, labels)
     page = net._repr_html_()
-    assert "MLPClassifier" in page and "AdamW(learning_rate=0.5)" in page and "Fitted" in page
+    assert "MLPClassifier" in page and "Adam(learning_rate=0.5)" in page and "Fitted" in page
     link = "sklearn.neural_network.MLPClassifier.html"
     assert link not in page and link in theirs.MLPClassifier()._repr_html_()
 
