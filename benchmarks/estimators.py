@@ -138,7 +138,7 @@ def search(options: Options) -> Iterator[str]:
         X, y, _, _ = data("digits", dtype, options)
 
         def work(library: str, X: np.ndarray = X, y: np.ndarray = y) -> HalvingRandomSearchCV:
-            net = MODULES[library].MLPClassifier(max_iter=options.epochs or 60, random_state=0)
+            net = MODULES[library].MLPClassifier(max_iter=options.epochs or 200, random_state=0)
             found = HalvingRandomSearchCV(net, SEARCHED, n_candidates=40, cv=3, n_jobs=2, random_state=0, refit=False)
             return quietly(found.fit, X, y)
 
