@@ -209,7 +209,7 @@ function expandedRow(node, bound) {
     const figures = parts.length && isMinus(rest[0]) ? rest.slice(1) : rest;
     row.push(...sign, tag('munder', tag('mrow', figures), tag('mtext', `${node.others} others`)));
   }
-  return tag('mrow', row.length ? row : tag('mn', '0'));
+  return withAttributes(tag('mrow', row.length ? row : tag('mn', '0')), { class: 'terms' });
 }
 
 /** A term with the sign before it that joins it to others. */

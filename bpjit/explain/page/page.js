@@ -265,7 +265,7 @@ class Page {
     byId('pictures').replaceChildren(...picturesOf(trace, { term, s, gradients }, this.open));
     if (selector) byId('graph').querySelector(selector)?.focus();
     byId('legend').textContent = gradients
-      ? 'Circles are units with their δ (the input with x), lines the gradients of weights:'
+      ? 'Circles are units with their δ, lines gradients of weights:'
       : 'Circles are units with their activation, lines are weights:';
     pressedIf('weights', !gradients);
     pressedIf('gradients', gradients);

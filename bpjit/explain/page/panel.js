@@ -72,16 +72,16 @@ function fit(panel, trace, { numbers }, s, open) {
   linkedTo(trace, cell, s, open);
 }
 
-/** Long sums take several lines: the terms of an <mrow> that has more are set below one another. */
+/** Long sums take several lines, with so many terms in each. */
 function inLines(element, perLine) {
-  for (const sum of element.querySelectorAll('mrow')) {
+  for (const sum of element.querySelectorAll('.terms')) {
     const parts = [[]];
     for (const child of sum.children) {
       const isNext = child.localName === 'mo' && '+−'.includes(child.textContent) && parts.at(-1).length;
       if (isNext && child.previousElementSibling.localName !== 'mo') parts.push([]);
       parts.at(-1).push(child);
     }
-    if (parts.length <= perLine || sum.querySelector('mrow mtable')) continue;
+    if (parts.length <= perLine) continue;
     const lines = [];
     for (let k = 0; k < parts.length; k += perLine) lines.push(parts.slice(k, k + perLine).flat());
     sum.append(tag('mtable', lines.map((line) => tag('mtr', tag('mtd', line)))));
