@@ -1,8 +1,6 @@
 """Traces and terms: what is shown is what the code says, and what the code computes is what the engine computes."""
 
 import ast
-import doctest
-import importlib
 import re
 from functools import cache
 from xml.etree import ElementTree
@@ -550,11 +548,3 @@ def test_the_walk_has_all_of_it_in_order_and_fits_a_terminal():
         assert first == sorted(first)
     assert trace.walk(1, 2, 0, 3).count("E7") == 2  # layer 2 on the way, and layer 1
     assert specification.Specification.of() is specification.Specification.of()
-
-
-@pytest.mark.parametrize(
-    "name", ["expression", "formulas", "mathml", "rules", "specification", "statements", "text", "trace"]
-)
-def test_examples(name):
-    result = doctest.testmod(importlib.import_module(f"bpjit.explain.{name}"))
-    assert result.failed == 0 and result.attempted > 0

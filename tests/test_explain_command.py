@@ -57,6 +57,18 @@ def test_a_mini_batch_as_json(run, model):
     assert len(terms["dW"]["parts"]) == 3
 
 
+def test_a_file_is_read_as_by_the_other_commands(run, tmp_path):
+    net = bpjit.Network([2, 3, 1], loss="squared_error", seed=0)
+    net.save(tmp_path / "net.safetensors")  # of no columns that have names
+    (tmp_path / "rows.csv").write_text("a\tb\tc\n0,5\t1,5\t2,5\n1,0\t2,0\t-1,5\n")
+    where = (tmp_path / "net.safetensors", "--data", tmp_path / "rows.csv", "--sample", 1, "--json", "-")
+    code, out, err = run("explain", *where, "--target", "c", "--decimal", ",", "--delimiter", "tab")
+    assert code == 0, err
+    assert json.loads(out)["loss"] == pytest.approx(net.loss([[1.0, 2.0]], [[-1.5]]), rel=1e-6)
+    code, _, err = run("explain", *where, "--decimal", ",", "--delimiter", "tab")
+    assert code == 1 and "--target" in err, err
+
+
 def test_steps_are_recorded(run, model):
     options = ("--steps", 3, "--batch-size", 200, "--seed", 4, "--optimizer", "adam(learning_rate=0.01)")
     code, out, _ = run("explain", model, "--data", "digits", *options)
@@ -118,7 +130,7 @@ def test_a_model_with_its_preparation(run, tmp_path):
     where = ("explain", tmp_path / "rents.safetensors", "--data", tmp_path / "rents.csv", "--sample")
     code, out, _ = run(*where, 2, "--layer", 1, "--missing", "fill")
     block = next(prepared.preparation.blocks(tables.open_source(rows), True))
-    trace = net.trace(block.X[2], block.t[2])
+    trace = net.trace(block.X[2], block.t[2], bpjit.SGD(learning_rate=0.1))
     assert code == 0 and out.strip() == trace.walk(1)
     code, _, err = run(*where, 20, "--missing", "drop")
     assert code == 1 and "row 21 (--sample 20) lacks a value" in err

@@ -44,7 +44,7 @@ def test_the_commands_print_what_the_pages_show(run, tmp_path, monkeypatch):
     (third,) = re.findall(r"^<!-- runs -->\n```sh\n(bpjit explain .*)\n```$", PAGES[1].read_text("utf-8"), re.MULTILINE)
     code, table, errors = run(*shlex.split(third)[1:])
     assert code == 0, errors
-    assert "\n20 steps of SGD(learning_rate=0.001)\n" in table
+    assert "\n20 steps of SGD(learning_rate=0.1)\n" in table
     assert (tmp_path / "three.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     for page in PAGES:
         rest = iter(printed.splitlines())

@@ -1,7 +1,6 @@
 """Films: what is recorded is what the engine does, each step is explained by its equations, and the page plays it."""
 
 import base64
-import doctest
 import json
 import re
 
@@ -34,11 +33,6 @@ def trainer(optimizer=None, sizes=(2, 3, 2), batch_size=3, dtype="float64", loss
 
 def film(steps=7, optimizer=None, data=XOR, **options):
     return trainer(optimizer, **options).film(*data, steps)
-
-
-def test_examples():
-    result = doctest.testmod(bpjit.explain.film)
-    assert result.failed == 0 and result.attempted > 0
 
 
 # -------------------------------------------------------------------------------------- what is recorded

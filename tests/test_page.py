@@ -1,10 +1,8 @@
 """The page of a trace: what is in its file, and what a browser shows of it."""
 
 import base64
-import doctest
 import hashlib
 import html as html_module
-import importlib
 import json
 import re
 from html.parser import HTMLParser
@@ -73,11 +71,6 @@ def unpacked(packed):
 # ------------------------------------------------------------------------------------------------- the file
 
 
-@pytest.mark.parametrize("name", ["numbers", "document"])
-def test_the_examples_run(name):
-    assert doctest.testmod(importlib.import_module(f"bpjit.explain.page.{name}")).failed == 0
-
-
 def test_the_page_needs_nothing_else():
     text = page.html(traced())
     found = Elements(text)
@@ -95,7 +88,7 @@ def test_the_page_needs_nothing_else():
 
 def test_no_name_of_the_scripts_is_taken_twice():
     names = []
-    for script in document.SCRIPTS:
+    for script in (*document.SCRIPTS, *document.FILM):
         source = document.read(script)
         assert source.startswith("'use strict';\n// ")
         names += re.findall(r"^(?:function\*?|class|let|const) (\w+)", source, re.MULTILINE)

@@ -1,8 +1,6 @@
 """bpjit.sklearn against scikit-learn's own estimators, and what theirs do not have."""
 
 import copy
-import doctest
-import importlib
 import inspect
 import pickle
 import warnings
@@ -335,12 +333,6 @@ def test_bad_settings(settings, message):
         net.fit(X, labels)
     if "RProp" not in message:
         assert not hasattr(net, "coefs_")
-
-
-@pytest.mark.parametrize("name", ["sklearn", "sklearn.estimators", "sklearn.callbacks", "engine.scikit_learn"])
-def test_examples(name):
-    result = doctest.testmod(importlib.import_module(f"bpjit.{name}"))
-    assert result.attempted and not result.failed
 
 
 def test_a_fit_that_is_cut_into_calls(monkeypatch):

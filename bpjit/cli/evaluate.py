@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .assess import assess
-from .options import Cells, Reading, Reported, panel
+from .options import Cells, Reading, Reported, panel, target_of
 from .output import check_outputs, is_standard_output, print_rows, width, write, write_json, wrong_options
 
 NAME = "evaluate"
@@ -28,18 +28,10 @@ class Options(Reported, Reading):
     data: Annotated[
         Path, typer.Argument(help="Samples with their targets; of images or arrays with a test part, that part.")
     ]
-    target: Annotated[
-        str | None, Cells.option("The column to compare with, of a model without names.", show_default="as in training")
-    ] = None
+    target: Annotated[str | None, Cells.option(Cells.TARGET, show_default="as in training")] = None
     missing: Annotated[str | None, Cells.option(Cells.MISSING, show_default="as in training")] = None
     unknown: Annotated[str | None, Cells.option(Cells.UNKNOWN, show_default="as in training")] = None
     report: Annotated[Path | None, _files("Write a page with results and plots: .html.")] = None
-
-
-def _target(asked: str | None, learnt: str | None) -> str | None:
-    if asked is not None and learnt is not None and asked != learnt:
-        raise ValueError(f"--target is {asked}, but the model has learnt {learnt}: leave --target out")
-    return learnt or asked
 
 
 def run(options: Options) -> None:
@@ -49,7 +41,7 @@ def run(options: Options) -> None:
     with wrong_options():
         check_outputs({"--json": options.json, "--report": options.report}, options.model, options.data, options.config)
         model = tables.Model.load(options.model)
-        source = options.open(options.data, _target(options.target, model.preparation.target))
+        source = options.open(options.data, target_of(model, options.target))
         source = source.test or source  # those that train are no test
         y, t, rows_tested = model.test(source, missing=options.missing, unknown=options.unknown)
         found = assess(model.preparation, y, t, rows_tested)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import values
-from .options import Cells, Reading, Reported, panel
+from .options import Cells, Reading, Reported, panel, target_of
 from .output import FAILED, check_outputs, is_standard_output, say, write, write_json, wrong_options
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Options(Reported, Reading):
     """Options of `bpjit explain`."""
 
     model: Annotated[Path, typer.Argument(help="A file that bpjit train --save or net.save wrote.")]
-    data: Annotated[str, _what("Samples with their targets, as those it was trained on: a file, or digits.")]
+    data: Annotated[Path, _what("Samples with their targets, as those it was trained on: a file, or digits.")]
     sample: Annotated[str, _what("Its row, counted from 0; several, as 0,5,9, make a mini-batch.")] = "0"
     layer: Annotated[int | None, _what("Of the weight, from 1.", show_default="the last hidden one")] = None
     unit: Annotated[
@@ -46,7 +46,9 @@ class Options(Reported, Reading):
         int | None,
         _what("The unit of the layer below that it comes from, from 0.", show_default="of the largest gradient"),
     ] = None
-    optimizer: Annotated[str, _step("As in bpjit train: sgd(learning_rate=0.1), adam, ...")] = "sgd"
+    optimizer: Annotated[str, _step("With its settings, as in Python: adam(learning_rate=0.01), ...")] = (
+        "sgd(learning_rate=0.1)"
+    )
     html: Annotated[Path | None, _output("Write a page to step and click through: .html. It needs no net.")] = None
     steps: Annotated[
         int | None,
@@ -54,6 +56,7 @@ class Options(Reported, Reading):
     ] = None
     batch_size: Annotated[int, _film("Samples in a mini-batch.", min=1)] = 32
     seed: Annotated[int, _film("Of the order of samples.", min=0, max=2**32 - 1)] = 0
+    target: Annotated[str | None, Cells.option(Cells.TARGET, show_default="as in training")] = None
     missing: Annotated[str | None, Cells.option(Cells.MISSING, show_default="as in training")] = None
     unknown: Annotated[str | None, Cells.option(Cells.UNKNOWN, show_default="as in training")] = None
 
@@ -65,18 +68,12 @@ def run(options: Options) -> None:
     from bpjit.explain import page
 
     with wrong_options():
-        check_outputs({"--json": options.json, "--html": options.html}, options.model, Path(options.data))
+        check_outputs({"--json": options.json, "--html": options.html}, options.model, options.data, options.config)
         rows = _rows(options.sample)
         _check_steps(options)
         optimizer = values.made(options.optimizer, OPTIMIZERS, "optimizer")
         model = tables.Model.load(options.model)
-        source = tables.open_source(
-            options.data,
-            target=model.preparation.target,
-            missing_values=options.missing_values or (),
-            encoding=options.encoding,
-            delimiter=options.delimiter,
-        )
+        source = options.open(options.data, target_of(model, options.target))
         x, t = _samples(model, source, rows, options)
         trace = model.net.trace(x, t, optimizer)
         place = _place(trace, options)
@@ -89,7 +86,7 @@ def run(options: Options) -> None:
             write("--html", options.html, lambda path: page.write(path, trace, film, place))
         say(f"the page is in {options.html}")
     if options.json is not None:
-        content = {"model": str(options.model), "data": options.data, "samples": rows, "notes": list(trace.notes)}
+        content = {"model": str(options.model), "data": str(options.data), "samples": rows, "notes": list(trace.notes)}
         write_json(options.json, content | _content(trace, *place) | _of_film(film))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 if TYPE_CHECKING:
-    from bpjit.tables import Source
+    from bpjit.tables import Model, Source
 
 
 def command(options: type, run: Callable[[Any], None]) -> Callable[..., None]:
@@ -150,4 +150,13 @@ class Cells:
 
     MISSING = "Of missing values: error, drop the row, or fill (a number's mean; for a text, a category of its own)."
     UNKNOWN = "Of categories that training has not seen: error, or ignore them."
+    TARGET = "The column of what the answers should be, for a model without names."
     option = staticmethod(_cells)
+
+
+def target_of(model: Model, asked: str | None) -> str | None:
+    """The column of the targets: what the model has learnt, or for a model without names what --target says."""
+    learnt = model.preparation.target
+    if asked is not None and learnt is not None and asked != learnt:
+        raise ValueError(f"--target is {asked}, but the model has learnt {learnt}: leave --target out")
+    return learnt or asked

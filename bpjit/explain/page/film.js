@@ -1,5 +1,4 @@
 'use strict';
-
 // film(section, data) plays what film_data.py has recorded. The moment that is shown, k, is the number of updates done.
 const film = (() => {
   const { decoded, number, range, plot, path, upright, dot, figure, moments, momentAt } = plotting;

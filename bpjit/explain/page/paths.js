@@ -1,5 +1,4 @@
 'use strict';
-
 // The paths of the parameters of a film, a panel for each layer; one of them is chosen, and its step explained.
 const paths = (() => {
   const { decoded, number, range, plot, path, upright, dot, figure, moments, momentAt } = plotting;

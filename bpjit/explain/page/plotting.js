@@ -1,5 +1,4 @@
 'use strict';
-
 // What the figures of a film are drawn with.
 const plotting = (() => {
   const MARGIN = { left: 50, right: 12, top: 10, bottom: 34 };

@@ -1,5 +1,4 @@
 'use strict';
-
 // What a network of two inputs answers, at every moment of a film, and its samples.
 const surface = (() => {
   const { MARGIN, decoded, number, rgb, mixed, plot, figure } = plotting;
