@@ -46,7 +46,7 @@ class Page {
 
   /** What another part of the page has chosen. */
   told({ name, ...index }) {
-    if (this.isThere(name, index) && keyOfTerm({ name, index }) !== keyOfTerm(this.term)) this.open({ name, index });
+    if (isThere(this.trace, name, index) && keyOfTerm({ name, index }) !== keyOfTerm(this.term)) this.open({ name, index });
   }
 
   /** The place of the term in the steps, if it is one of them. */
