@@ -114,7 +114,7 @@ def _wrapped(written: str, width: int, first: str, others: str) -> list[str]:
     wrapper = textwrap.TextWrapper(
         width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
     )
-    together = (
-        re.sub(r" ([×·]) ", "\u00a0\\1\u00a0", written).replace(" others]", "\u00a0others]").replace(" [", "\u00a0[")
-    )
+    together = re.sub(r" ([×·]) ", "\u00a0\\1\u00a0", written)
+    together = re.sub(r" ([+−]) ", " \\1\u00a0", together)  # a sign goes with the term after it
+    together = together.replace(" others]", "\u00a0others]").replace(" [", "\u00a0[")
     return [line.replace("\u00a0", " ") for line in wrapper.wrap(together)] or [first]
