@@ -30,15 +30,15 @@ def record(
 
     sums: what `steps` writes of each step, the weights of its samples and, if asked for, its penalties.
     """
-    weights, penalties = sums
+    of_weights, of_penalties = sums
     numbers = [
         address(theta), theta.size, address(losses), losses.size, *_places(network), *kernels,
         *(_of_state(state) if state else (0,) * 13), 0 if factors is None else address(factors),
         address(data.X), len(data.X), address(data.labels), data.labels.size,
         address(data.targets), len(data.targets),
         address(data.order), data.order.size, address(data.y), len(data.y),
-        0 if data.weights is None else address(data.weights), address(weights),
-        0 if penalties is None else address(penalties),
+        0 if data.weights is None else address(data.weights), address(of_weights),
+        0 if of_penalties is None else address(of_penalties),
         address(partials), len(partials), data.before, *place, plan.piece, *(0,) * (len(NAMES) - FIRST),
     ]  # fmt: skip
     job = np.array(numbers, np.intp)
