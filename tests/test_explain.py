@@ -345,6 +345,17 @@ def test_the_step_is_the_one_that_the_trainer_makes(optimizer):
         assert sum(part.value for part in term.parts) == pytest.approx(term.value, rel=ROUNDING)
 
 
+@pytest.mark.slow
+def test_a_function_with_a_condition_that_cannot_be_shown_has_its_value():
+    def outside(z):
+        return z if z > 0.0 or z < -1.0 else 0.5 * z
+
+    bpjit.register_activation("outside", outside, lambda z: 1.0 if z > 0.0 or z < -1.0 else 0.5)
+    net = bpjit.Network([1, 1], activation=[], output="outside", loss="squared_error", init=[([[1.0]], [0.0])])
+    term = net.trace([-0.5], [0.0]).term("a", l=1, i=0)
+    assert term.value == -0.25 and term.substituted == "outside(−0.5)"
+
+
 def test_a_function_is_shown_by_what_it_computes_not_by_its_own_name():
     def where(activation):
         return [

@@ -80,8 +80,8 @@ def explained(equation: Equation, scope: Scope, functions: Functions, put_in: Ma
     )
 
 
-def expected_terms(line: int, target: Node, expression: Node, scope: Scope) -> Explained:
-    """An equation without sums or functions, such as a_i^0 = x_i."""
+def explained_entry(line: int, target: Node, expression: Node, scope: Scope) -> Explained:
+    """An entry that is set to another one, without sums or functions: a_i^0 = x_i."""
     put_in = {letter: scope[letter] for letter in "ijs" if letter in scope}
     left, right = at(target, put_in), at(expression, put_in)
     numbers = substituted(right, scope)

@@ -183,10 +183,12 @@ class Film:
 
     @property
     def sizes(self) -> tuple[int, ...]:
+        """(n_0, ..., n_L), the units of each layer."""
         return self._trainer.net.sizes
 
     @property
     def optimizer(self) -> Any:
+        """The trainer's, with its settings."""
         return self._trainer.optimizer
 
     @property

@@ -129,7 +129,7 @@ def formula(function: Callable) -> tuple[tuple[str, ...], Node] | None:
         return None
     node = _with_constants(simplified(node), function, source.parameters)
     called = {each.function.name for each in walk(node) if isinstance(each, Apply)}
-    if node is None or called - READABLE or sum(1 for _ in walk(node)) > 3 * LONGEST:
+    if called - READABLE or sum(1 for _ in walk(node)) > 3 * LONGEST:
         return None
     return source.parameters, node
 

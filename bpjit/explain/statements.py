@@ -117,7 +117,7 @@ class Reader:
                     self.body(inner)
                     self.loops = around
                 case ast.If(test=test, body=inner, orelse=other):
-                    before, condition = self.conditions, self.condition(test)
+                    before, condition = self.conditions, self.node(test)
                     for holds, branch in ((True, inner), (False, other)):
                         self.conditions = (*before, (condition, holds))
                         self.body(branch)
@@ -259,7 +259,7 @@ class Reader:
                 return Negative(self.node(operand))
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in SIGNS:
                 return Operation(SIGNS[type(op)], self.node(left), self.node(right))
-            case ast.BoolOp(op=op, values=values):
+            case ast.BoolOp(op=op, values=values) if type(op) in SIGNS:
                 first, *rest = (self.node(each) for each in values)
                 for each in rest:
                     first = Operation(SIGNS[type(op)], first, each)
@@ -344,9 +344,6 @@ class Reader:
             return part
 
         return sized(node)
-
-    def condition(self, test: ast.expr) -> Node:
-        return self.node(test)
 
 
 ROOTS = ("forward", "cost", "output_delta", "backward", "gradient", "descend")

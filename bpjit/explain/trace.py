@@ -1,6 +1,5 @@
 """Trace: back-propagation on a network's own numbers, each with the statement of derivation.py that computes it."""
 
-from collections.abc import Iterator
 from os import PathLike
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ import numpy as np
 from .. import validation
 from ..engine.losses import PAIRS
 from ..network import Network, Parameters
-from .equations import MOST, Explained, expected_terms, explained
+from .equations import Explained, explained, explained_entry
 from .expression import evaluate
 from .functions import Functions
 from .specification import Specification
@@ -179,7 +178,7 @@ class Trace:
     def _input(self, index: dict[str, int]) -> Term:
         line, target, expression = self.specification.input_statement
         return self.finished(
-            "a", index, expected_terms(line, target, expression, self.scope | index), self.value("a", index)
+            "a", index, explained_entry(line, target, expression, self.scope | index), self.value("a", index)
         )
 
     def value(self, name: str, index: dict[str, int]) -> float:
@@ -274,8 +273,7 @@ class Trace:
         """
         from .. import gradient_check
 
-        t = self.t
-        return gradient_check.compared(self.net, self.x, t, self.gradients(), per_layer, seed)
+        return gradient_check.compared(self.net, self.x, self.t, self.gradients(), per_layer, seed)
 
     def walk(self, l: int | None = None, i: int | None = None, j: int | None = None, s: int | None = None) -> str:
         """The whole derivation with these numbers, for one weight, as text of 80 columns; see `walk.written`."""
@@ -306,11 +304,6 @@ class Trace:
         from . import page
 
         return page.frame(self)
-
-    def terms(self, name: str, l: int) -> Iterator[Term]:
-        """The terms of this name of all units of a layer, for the first sample."""
-        for i in range(self.sizes[l]):
-            yield self.term(name, l=l, i=i, s=0 if name in OF_SAMPLE else None)
 
     def __str__(self) -> str:
         return self.walk()
@@ -352,4 +345,4 @@ def _samples(net: Network, x: Any, t: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.array(data.X, np.float64, order="C"), np.array(targets, np.float64, order="C")
 
 
-__all__ = ["MOST", "NAMES", "Trace"]
+__all__ = ["NAMES", "Trace"]
