@@ -49,7 +49,7 @@ class Options(Reported, Reading):
     optimizer: Annotated[str, _step("With its settings, as in Python: adam(learning_rate=0.01), ...")] = (
         "sgd(learning_rate=0.1)"
     )
-    html: Annotated[Path | None, _output("Write a page to step and click through: .html. It needs no net.")] = None
+    html: Annotated[Path | None, _output("Write a page to step and click through, which opens offline: .html.")] = None
     steps: Annotated[
         int | None,
         _film("Train a copy of the model by so many mini-batches of the data, and show each step.", min=1),

@@ -87,18 +87,12 @@ def _ruled(trace: "Trace", name: str, index: dict[str, int], rule: Rule) -> Term
         Line(f"{text(Symbol(moment))} before this step", "", float(values[place])) for moment, values in moments.items()
     ]
     final = next(each for each in statements if each.name == rule.theta)
-    before_theta = statements[: statements.index(final)]
     used = {part.name for each in statements for part in walk(each.expression) if isinstance(part, Symbol)}
     where += [_of_begin(each, scope) for each in rule.begin if each.name in used]
-    for each in before_theta:
-        where.append(_done(each, scope, after, place))
-    shown = {rule.theta: (general, here)}
+    where += [_done(each, scope, after, place) for each in statements[: statements.index(final)]]
     numbers = _numbers(final.expression, scope)
-    written = Line("", "", NOTHING)
-    for each in statements[statements.index(final) + 1 :]:
-        written = _done(each, scope, after, place)
-        where.append(written)
-    expression, placed = (_renamed(final.expression, {name: pair[k] for name, pair in shown.items()}) for k in (0, 1))
+    where += [_done(each, scope, after, place) for each in statements[statements.index(final) + 1 :]]
+    expression, placed = (_renamed(final.expression, {rule.theta: symbol}) for symbol in (general, here))
     value = trace.value(name, index)
     return Term(
         name, f"{text(general)} ← {text(expression)}", f"{text(here)} ← {text(placed)}",

@@ -282,7 +282,7 @@ class Trace:
         return written(self, l, i, j, s)
 
     def html(self, path: str | PathLike[str]) -> None:
-        """Writes the trace as one HTML page that needs no net and no other file: the network as a graph, and each
+        """Writes the trace as one page of HTML that opens offline, by itself: the network as a graph, and each
         equation with its numbers, where they come from and where they go, beside the line of source that computes it.
 
         A file of that name is replaced when the new one is complete, or kept. Raises OSError where it cannot be
