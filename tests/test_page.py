@@ -115,6 +115,13 @@ def test_numbers_that_json_has_not():
     assert np.isposinf(unpacked(data["numbers"]["C"])).all()
 
 
+def test_a_step_without_biases():
+    net = network(bias=False)
+    X, t = classes(samples=2)
+    content = data_of(page.html(net.trace(X, t, bpjit.SGD(0.1, momentum=0.5))))
+    assert content["rules"]["b"] == [None] * 4 and content["rules"]["W"][3]["moments"]
+
+
 def test_names_are_text():
     trace = traced()
     trace.notes = (HOSTILE,)

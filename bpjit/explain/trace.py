@@ -76,11 +76,12 @@ class Trace:
         self.sizes, self.L = net.sizes, len(net.sizes) - 1
         self.x, self.t = _samples(net, x, t)
         self.S = len(self.x)
-        work = self.S * sum(above * below for below, above in zip(self.sizes, self.sizes[1:]))
+        pairs = zip(self.sizes, (*self.sizes[1:], self.sizes[-1] if net.output == "softmax" else 0))  # E6 of softmax
+        work = self.S * sum(below * above for below, above in pairs)
         if work > MOST_WORK:
             raise ValueError(
-                f"a trace of {self.S} samples of this network would take {work:.1g} products in plain Python: "
-                "give fewer samples"
+                f"a trace of {self.S} sample{'s' * (self.S > 1)} of this network would take {work:.1g} products in "
+                f"plain Python: {'give fewer samples' if self.S > 1 else 'take a smaller network'}"
             )
         self.functions = Functions(net._model.activations, net._model.loss)
         self._run()

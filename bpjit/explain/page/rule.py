@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 
 def rules(trace: "Trace") -> dict[str, Any] | None:
-    """By "W" and "b" and layer: {} where E10 itself is the step; None for a trace without one."""
+    """By "W" and "b" and layer: E10's learning rate where that is the step; None for a trace without one, and for the
+    biases of a network that has none."""
     if trace.update is None:
         return None
-    return {name: [None, *(_rule(trace, l, name == "b") for l in range(1, trace.L + 1))] for name in ("W", "b")}
+    layers = range(1, trace.L + 1)
+    of_biases = [_rule(trace, l, True) if trace.net.bias else None for l in layers]
+    return {"W": [None, *(_rule(trace, l, False) for l in layers)], "b": [None, *of_biases]}
 
 
 def _rule(trace: "Trace", l: int, bias: bool) -> dict[str, Any]:
