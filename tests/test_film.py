@@ -328,7 +328,7 @@ def pages(tmp_path_factory):
                          loss="squared_error"),
         }  # fmt: skip
         for name, each in films.items():
-            each.classes = [f"<b>{name}</b>"] * 4
+            each.classes = [f"<b>{name}</b>", "long" * 100, *[f"<b>{name}</b>"] * 2]
             each.html(folder / f"{name}.html", k=1)
     return {name: (each, folder / f"{name}.html") for name, each in films.items()}
 

@@ -457,7 +457,8 @@ def test_a_page_of_mnist(opened):
         browser.one("#search button").click()
         assert shown(browser) == (name, index)
         assert browser.all(f'[data-unit="{index["l"]} {index["i"]}"]')
-    for text, problem in [("1, 128", "Layer 1 has units 0 … 127."), ("4, 0", "layers 0"), ("x", "Write a layer")]:
+    problems = {"1, 128": "Layer 1 has units 0 … 127.", "4, 0": "layers 0"}
+    for text, problem in (problems | dict.fromkeys(["x", "-1, 0", "1.5", "1, 0, 0, 0"], "Write a layer")).items():
         browser.one("#place").clear()
         browser.one("#place").send_keys(text)
         browser.one("#search button").click()

@@ -185,7 +185,8 @@ class Page {
   search(event) {
     event.preventDefault();
     const text = byId('place').value;
-    const [l, i, j] = (text.match(/\d+/g) ?? []).map(Number);
+    const isPlace = /^\s*\d+([\s,;]+\d+){1,2}\s*$/.test(text);
+    const [l, i, j] = isPlace ? text.match(/\d+/g).map(Number) : [];
     const problem = problemOf(this.trace, l, i, j);
     byId('missing').textContent = problem;
     if (problem) return;
