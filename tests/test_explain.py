@@ -530,7 +530,7 @@ def test_other_bad_requests():
         network(bias=False).trace(X, t).term("db", l=1, i=0)
     with pytest.raises(ValueError, match="give fewer samples"):
         bpjit.Network([1000, 300, 2]).trace(np.zeros((1000, 1000)), np.zeros(1000, int))
-    with pytest.raises(ValueError, match="1 sample of this network .* take a smaller network"):  # E6 of softmax
+    with pytest.raises(ValueError, match=r"1 sample of this network .* take a smaller network"):  # E6 of softmax
         bpjit.Network([1, 20_000]).trace([1.0], 3)
 
 

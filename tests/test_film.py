@@ -127,6 +127,23 @@ def test_the_surface_is_what_the_network_answers():
         )
 
 
+def test_names_may_be_arrays():
+    recorded = film(steps=1)
+    recorded.features, recorded.classes = np.array(["a", "b"]), np.array([3, 4])
+    surface = json.loads(json.dumps(recorded.data()))["surface"]
+    assert (surface["features"], surface["names"]) == (["a", "b"], ["3", "4"])
+    recorded.features = ["a"]
+    with pytest.raises(ValueError, match="features has 1 names, but 2 are needed"):
+        recorded.data()
+
+
+def test_the_surface_ends_where_numbers_do():
+    recorded = film(
+        steps=1, data=(np.array([[0.0, 0.0], [3.2e38, 1.0]]), np.array([0, 1])), dtype="float32", batch_size=2
+    )
+    assert recorded.surface(3).x[-1] == np.finfo("float32").max
+
+
 def test_divergence_ends_it():
     one = line(rate=1e20, w=1.0)
     recorded = one.film([[1.0], [2.0]], [[3.0], [5.0]], steps=50)

@@ -72,8 +72,8 @@ class Film:
     loss (N + 1,): C of all samples after k updates. learning_rate (N,): with the schedule's factor. epoch (N,): from 1.
     notes: what else is to be known, such as where training has diverged.
 
-    What the page and the table call things may be set: row_numbers (S,), their places in X at first; features, names of
-    the inputs, and classes, or None.
+    What the page and the table call things may be set: row_numbers (S,), an array, their places in X at first;
+    features, names of the inputs, and classes, or None.
 
     >>> import bpjit
     >>> X, t = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
@@ -370,7 +370,8 @@ def _around(column: np.ndarray, size: int) -> np.ndarray:
     """As many values from below the least to above the greatest."""
     low, high = float(column.min()), float(column.max())
     margin = MARGIN * (high - low) or 1.0
-    return np.linspace(low - margin, high + margin, size).astype(column.dtype)
+    most = float(np.finfo(column.dtype).max)
+    return np.linspace(max(low - margin, -most), min(high + margin, most), size).astype(column.dtype)
 
 
 __all__ = ["Change", "Film", "Surface"]

@@ -43,6 +43,9 @@ def content(film: "Film") -> dict[str, Any]:
     """
     if film.steps > STEPS:
         raise ValueError(f"the film has {film.steps} steps, and a page plays {STEPS}: give fewer steps")
+    numbers = np.asarray(film.row_numbers)
+    if len(numbers) != len(film.X):
+        raise ValueError(f"row_numbers has {len(numbers)} numbers, but the film has {len(film.X)} samples")
     rows = [each[: max(1, ROWS // film.steps)] for each in film.rows]
     return {
         "steps": film.steps,
@@ -59,7 +62,7 @@ def content(film: "Film") -> dict[str, Any]:
             "sizes": [len(each) for each in film.rows],
             "starts": np.cumsum([0, *map(len, rows)]).tolist(),
             "numbers": _base64(np.concatenate(rows), "<u4"),
-            "names": None if _are_places(film.row_numbers) else film.row_numbers.tolist(),
+            "names": None if _are_places(numbers) else numbers.tolist(),
         },
         "weights": weights(film),
         "surface": surface(film) if film.sizes[0] == 2 else None,
@@ -132,9 +135,19 @@ def surface(film: "Film") -> dict[str, Any]:
         "points": _base64(film.X[places], "<f4"),
         "targets": _numbers(target),
         "places": places.tolist(),
-        "features": film.features,
-        "names": film.classes,
+        "features": _names(film.features, 2, "features"),
+        "names": _names(film.classes, outputs if loss.classes == "one" else 0, "classes"),
     }
+
+
+def _names(given: Any, count: int, argument: str) -> list[str] | None:
+    """What was set, as texts: an array's and an index's, too. count: how many are needed at least."""
+    if given is None:
+        return None
+    names = list(map(str, given))
+    if len(names) < count:
+        raise ValueError(f"{argument} has {len(names)} names, but {count} are needed")
+    return names
 
 
 def _one_number(film: "Film", kind: str, values: np.ndarray) -> tuple[np.ndarray, float, float, float | None]:
