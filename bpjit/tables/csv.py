@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ BLOCK_BYTES = 2 * 2**20
 HEAD_BYTES = 4 * 2**20
 """Of the file in which the header ends, and from which the delimiter is found."""
 HEAD_ROWS = 20
+RAGGED = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
+"""What pyarrow says of a row with more or fewer cells than the header."""
 
 
 class CsvFile(Table):
@@ -62,20 +65,14 @@ class CsvFile(Table):
         self._header = header
 
     def _read(self, columns: list[str]) -> Iterator[Any]:
-        raw = dict(zip(self.columns, self._header, strict=True))
-        bad: list[Any] = []
-
-        def ragged(row: Any) -> str:
-            bad.append(row)
-            return "error"
-
-        done = 0
+        raw, done = dict(zip(self.columns, self._header, strict=True)), 0
         try:
             reader = pa.csv.open_csv(
                 _opened(self._path),
-                # One thread, since with several no row knows its number.
+                # One thread, since with several no row knows its number. Nor an invalid_row_handler, which would tell:
+                # a thread of pyarrow's may let go of it when Python has ended, and that aborts the process.
                 pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, encoding=self._encoding),
-                pa.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=ragged),
+                pa.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
                 pa.csv.ConvertOptions(
                     column_types=dict.fromkeys(self._header, pa.string()),
                     strings_can_be_null=False,
@@ -91,17 +88,17 @@ class CsvFile(Table):
                 raise
             if "Empty CSV" in str(error):
                 raise self._no_rows() from error
-            raise DataError(self._reason(str(error), bad, done)) from error
+            raise DataError(self._reason(str(error), done)) from error
 
-    def _reason(self, text: str, bad: list[Any], done: int) -> str:
+    def _reason(self, text: str, done: int) -> str:
         """In the words of a file what pyarrow has to say."""
-        if bad:
-            row = bad[0]
-            where = f"row {row.number - 1}" if row.number is not None else f"a row after row {done}"
-            quote = " (is a quotation mark not closed?)" if '"' in row.text else ""
+        if ragged := RAGGED.search(text):
+            line, expected, actual, row = ragged.groups()
+            where = f"a row after row {done}" if line is None else f"row {int(line) - 1}"
+            quote = " (is a quotation mark not closed?)" if '"' in row else ""
             return (
-                f"{self.name}: {where} has {row.actual_columns} cells, but the header {row.expected_columns}{quote}: "
-                f"it reads {shown(row.text)}; a cell that holds {shown(self._delimiter)} must stand in quotation "
+                f"{self.name}: {where} has {actual} cells, but the header {expected}{quote}: "
+                f"it reads {shown(row)}; a cell that holds {shown(self._delimiter)} must stand in quotation "
                 "marks, and --delimiter names another"
             )
         lower = text.lower()
