@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 import scipy.sparse
+from samples import BASIC, X, labels, numbers, several, words
 from sklearn import neural_network as theirs
 from sklearn.base import clone
 
@@ -17,13 +18,7 @@ from bpjit import sklearn as ours
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-rng = np.random.default_rng(0)
-X = rng.normal(size=(60, 5))
-labels = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
-words = np.array(["a", "b", "c"])[labels]
-several = (X[:, :3] > 0).astype(int)
-numbers = 2 * X[:, 0] + X[:, 1]
-BASIC = {"hidden_layer_sizes": (6,), "max_iter": 4, "random_state": 0}
+rng = np.random.default_rng(1)
 
 
 def classifier(**settings):

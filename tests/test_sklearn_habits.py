@@ -9,6 +9,7 @@ import polars
 import pytest
 import scipy.sparse
 import sklearn
+from samples import BASIC, X, labels, numbers, several, words
 from sklearn import neural_network as theirs
 from sklearn.base import clone
 from sklearn.ensemble import AdaBoostRegressor, BaggingClassifier
@@ -21,14 +22,8 @@ from bpjit import sklearn as ours
 
 pytestmark = pytest.mark.slow
 
-rng = np.random.default_rng(0)
-X = rng.normal(size=(60, 5))
-labels = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
-words = np.array(["a", "b", "c"])[labels]
-several = (X[:, :3] > 0).astype(int)
-numbers = 2 * X[:, 0] + X[:, 1]
+rng = np.random.default_rng(1)
 RARELY = np.where(rng.uniform(size=X.shape) < 0.5, X, 0)
-BASIC = {"hidden_layer_sizes": (6,), "max_iter": 4, "random_state": 0}
 
 
 def classifier(module, **settings):
