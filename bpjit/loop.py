@@ -73,7 +73,7 @@ class Loop:
         run.pace = trainer._pace
         asking = None if run.watched is None else self.net._plan_for(run.watched, trainer.threads)
         rule, weighted = trainer.optimizer if by_rule else None, run.source.has_weights
-        self.net._model.compile(rule, at_once, plan, asking, run.state, weighted)
+        self.net._model.compile(rule, at_once, plan, asking, trainer.threads, run.state, weighted)
         self.history.compile_seconds += jit.seconds_compiling() - before
         self.history.plan = plan
 

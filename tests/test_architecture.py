@@ -25,7 +25,7 @@ FLOORS = [
         "bpjit.validation.data",
         "bpjit.validation.settings",
     }
-    | {"bpjit.engine", "bpjit.engine.function", "bpjit.engine.cache", "bpjit.engine.jit"},
+    | {"bpjit.engine", "bpjit.engine.function", "bpjit.engine.cache", "bpjit.engine.jit", "bpjit.engine.compilers"},
     {
         f"bpjit.engine.{name}"
         for name in ("tile", "tile_plain", "layout", "elementwise", "functions", "entry", "optimizer")

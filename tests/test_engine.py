@@ -312,7 +312,7 @@ def test_batches_around_every_block(dtype):
     panel, chunk = tile.panel(dtype), gradient.CHUNK
     for samples in sorted(around(panel, 2 * panel, plan.PIECE * panel, chunk, 2 * chunk)):
         check([3, 5, 2], samples, dtype=dtype)
-    for samples in range(1, panel + forward.FEW + 2):
+    for samples in range(1, panel + layout.FEW + 2):
         check([3, panel + 2, panel + 5, 2], samples, "tanh", dtype=dtype)
 
 
@@ -392,7 +392,7 @@ def test_outputs_of_few_rows(dtype):
     params, X, _ = rounded(*problem([5, panel + 2, 3], 50, "tanh", "tanh", "squared_error"), dtype)
     net = network(params, "tanh", "tanh", "squared_error", dtype)
     y = net.predict(X)
-    for rows in range(1, forward.FEW + 2):
+    for rows in range(1, layout.FEW + 2):
         for few in (X[:rows], X[:rows].astype("float32"), X[:rows].astype(dtype)):
             wanted = y[:rows] if dtype == "float32" or few.dtype == np.float64 else net.predict(np.r_[few, X])[:rows]
             np.testing.assert_array_equal(net.predict(few), wanted, err_msg=f"{rows} rows of {few.dtype}")

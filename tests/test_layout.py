@@ -142,13 +142,14 @@ def test_rows_are_odd_and_hold_the_tiles(units):
 @pytest.mark.nojit
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", SHAPES)
-def test_tasks_hold_every_weight_once(sizes, dtype):
-    laid = Layout.of(sizes, dtype, 1)
+@pytest.mark.parametrize("capacity", [1, layout.FEW, layout.FEW + 1])
+def test_tasks_hold_every_weight_once(sizes, dtype, capacity):
+    laid = Layout.of(sizes, dtype, capacity)
     panel = tile.panel(dtype)
     taken, biases = np.zeros(laid.theta_size, int), Counter()
     for task in laid.tasks:
         layer = laid.layers[task.l]
-        assert 1 <= task.rows <= layout.TASK_ROWS
+        assert 1 <= task.rows <= (layout.TASK_ROWS_OF_FEW if capacity <= layout.FEW else layout.TASK_ROWS)
         assert plain(layout.tile_rows)(int(task.rows)) * panel <= layout.TASK_NUMBERS
         start = plain(layout.task_weights)(layer, task)
         taken[start : start + task.rows * panel] += 1

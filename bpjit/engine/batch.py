@@ -17,7 +17,7 @@ def gather(layers, work, X, order, first, samples, s_first, s_end):
     """a^0 = x: sample s of the mini-batch is row order[first + s] of X.
 
     Samples side by side are rows of X transposed, a square of vector registers at a time. The room beyond the last
-    sample repeats it, which keeps the numbers there finite.
+    sample repeats it, or keeps what it had, and is of no matter.
     """
     layer = layers[0]
     x = layout.a(work, layer)
@@ -25,7 +25,8 @@ def gather(layers, work, X, order, first, samples, s_first, s_end):
     whole = layer.units // side * side
     rows, coming = jit.scratch(PANEL_MAX, order), jit.scratch(PANEL_MAX, order)
     for s in range(s_first, s_end):
-        for q in range(0, layer.panel, side):
+        room = min(layer.panel, samples - s * layer.panel)
+        for q in range(0, room, side):
             sample = first + s * layer.panel + q
             for k in range(side):
                 rows[k] = order[min(sample + k, last)]
@@ -33,8 +34,8 @@ def gather(layers, work, X, order, first, samples, s_first, s_end):
             for j in range(0, whole, side):
                 tile.prefetch_gather(X, coming, j)
                 tile.gather(X, rows, j, x[s], q)
-        for q in range(layer.panel):
-            row = order[min(first + s * layer.panel + q, last)]
+        for q in range(room):
+            row = order[first + s * layer.panel + q]
             for j in range(whole, layer.units):
                 x[s, j, q] = X[row, j]
 

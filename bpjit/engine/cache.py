@@ -111,6 +111,16 @@ def clear_cache() -> tuple[int, int]:
     return files, size
 
 
+def can_keep() -> bool:
+    """Whether kernels can be written to the cache folder."""
+    try:
+        cache_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=cache_folder()).close()
+    except OSError:
+        return False
+    return STAMP is not None
+
+
 def sources_stamp(folder: Path) -> str | None:
     """Changes with any source file in the folder; None where there are none to read, as in a frozen program."""
     digest = hashlib.sha256()

@@ -17,10 +17,9 @@ import numpy as np
 from numba import prange
 
 from . import forward, jit, layout, losses
-from .forward import FEW
 from .gradient import CHUNK
 from .jit import INDEX, call, vector
-from .layout import LAYER, TASK, TASK_NUMBERS
+from .layout import FEW, LAYER, TASK, TASK_NUMBERS
 from .optimizer import COEFFICIENTS
 
 KERNELS = (

@@ -10,8 +10,6 @@ from .tile import LARGE, SMALL, TILE_NUMBERS
 
 INPUT_BLOCK = 128
 """Input units j summed at a time: their weights (one panel) and activations stay in the first-level cache."""
-FEW = 2 * SMALL
-"""Samples of a mini-batch up to which `forward_few` is faster."""
 
 
 @jit.kernel(jit.records(layout.LAYER), jit.INDEX, jit.vector, jit.vector, jit.INDEX, jit.INDEX, jit.INDEX, jit.INDEX)

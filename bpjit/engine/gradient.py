@@ -6,9 +6,8 @@ gradient never travels to memory unless it is asked for.
 """
 
 from . import jit, layout, tile
-from .forward import FEW
 from .jit import call
-from .layout import TASK_NUMBERS
+from .layout import FEW, TASK_NUMBERS
 from .tile import LARGE, SMALL
 
 CHUNK = 512
@@ -56,19 +55,21 @@ def combine(layers, tasks, theta, moments, work, partials, coefficients, apply, 
 def sum_chunk(layers, task, theta, moments, work, numbers, s, s_end, more):
     """E8 for the samples s .. s_end - 1, at most CHUNK; added to `numbers` if there are more before them.
 
-    The weights and moments, which the update needs next, are asked for meanwhile.
+    The weights and moments, which the update needs next, are asked for meanwhile, unless few samples leave no time.
     """
     layer = layers[task.l]
     a, delta = layout.out(work, layers[task.l - 1]), layout.delta_rows(work, layer)[task.p]
     dW = layout.task_rows(numbers, layer)
     rows = layout.tile_rows(task.rows)
-    j_large = LARGE * layout.large_tiles(rows) if s_end > FEW else 0
+    few = s_end <= FEW
+    j_large = 0 if few else LARGE * layout.large_tiles(rows)
     for j in range(0, j_large, LARGE):
         ask_for_rows(LARGE, theta, moments, layer, task, j)
         t = add_samples(tile.zeros(LARGE, delta), a, task.j + j, delta, s, s_end)
         tile.store(tile.add_rows(t, dW, j) if more else t, dW, j)
     for j in range(j_large, rows, SMALL):
-        ask_for_rows(SMALL, theta, moments, layer, task, j)
+        if not few:
+            ask_for_rows(SMALL, theta, moments, layer, task, j)
         t = add_samples(tile.zeros(SMALL, delta), a, task.j + j, delta, s, s_end)
         tile.store(tile.add_rows(t, dW, j) if more else t, dW, j)
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numba
 import numpy as np
@@ -47,6 +48,7 @@ inline = numba.njit(forceinline=True, **WITHOUT_WRAPPERS)
 forceinline: left to itself LLVM calls them, and the sums of a tile travel through memory on the way in and out."""
 
 _compile_lock = threading.RLock()
+_compiling_since: float | None = None
 _seconds_compiling = 0.0
 _compiled = _loaded = 0
 
@@ -61,9 +63,26 @@ def kernels_so_far() -> tuple[int, int]:
     return _compiled, _loaded
 
 
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Surrounds the compiling of one kernel or more: no other thread does meanwhile, and the time counts, once."""
+    global _compiling_since, _seconds_compiling
+    with _compile_lock:
+        outer = _compiling_since
+        _compiling_since = began = time.perf_counter()
+        try:
+            yield
+        finally:
+            _compiling_since = outer
+            if outer is None:
+                _seconds_compiling += time.perf_counter() - began
+
+
 # -------------------------------------------------------------------------------------------------- kernels
 
 _plain_functions: list[Callable] = []
+named: WeakValueDictionary[str, "Kernel"] = WeakValueDictionary()
+"""All kernels; of those with the same name the last."""
 
 
 class Kernel:
@@ -74,36 +93,48 @@ class Kernel:
         self.options = WITHOUT_WRAPPERS | options
         self._addresses: dict[np.dtype, int] = {}
         self._compiled: list[Compiled] = []
+        named[name] = self
 
     def address(self, dtype) -> int:
         """Address of the kernel for a dtype; compiles it, or loads it from the cache, when first asked."""
-        global _seconds_compiling
+        global _compiled
         dtype = np.dtype(dtype)
         if dtype not in self._addresses:
-            with _compile_lock:
-                started = time.perf_counter()
-                if dtype not in self._addresses:
-                    with interrupts.keep():
-                        self._addresses[dtype] = self._compile(dtype)
-                _seconds_compiling += time.perf_counter() - started
+            with compiling(), interrupts.keep():
+                if not self.load(dtype):
+                    compiled = self._translate(self._signature(dtype))
+                    self._file(dtype).save(compiled)
+                    self._keep(dtype, compiled)
+                    _compiled += 1
         return self._addresses[dtype]
 
-    def _compile(self, dtype: np.dtype) -> int:
+    def load(self, dtype, elsewhere: bool = False) -> bool:
+        """Whether the kernel has an address or can be loaded from the cache. elsewhere: it has just been compiled, in
+        another process."""
         global _compiled, _loaded
+        dtype = np.dtype(dtype)
+        if dtype in self._addresses:
+            return True
         if config.DISABLE_JIT:
             _plain_functions.append(self.function)
-            return len(_plain_functions)
-        wanted = signature(self.result, *self.parameters(numba.from_dtype(dtype)))
-        file = CacheFile(self.name, self.function, wanted, cpu_target.target_context.codegen())
-        compiled = file.load()
-        if compiled is None:
-            compiled = self._translate(wanted)
-            file.save(compiled)
-            _compiled += 1
-        else:
-            _loaded += 1
+            self._addresses[dtype] = len(_plain_functions)
+            return True
+        with compiling(), interrupts.keep():
+            compiled = self._file(dtype).load()
+            if compiled:
+                self._keep(dtype, compiled)
+                _compiled, _loaded = _compiled + elsewhere, _loaded + (not elsewhere)
+        return compiled is not None
+
+    def _signature(self, dtype: np.dtype) -> Any:
+        return signature(self.result, *self.parameters(numba.from_dtype(dtype)))
+
+    def _file(self, dtype: np.dtype) -> CacheFile:
+        return CacheFile(self.name, self.function, self._signature(dtype), cpu_target.target_context.codegen())
+
+    def _keep(self, dtype: np.dtype, compiled: Compiled) -> None:
         self._compiled.append(compiled)
-        return compiled.address
+        self._addresses[dtype] = compiled.address
 
     def _translate(self, wanted: Any) -> Compiled:
         dispatcher = numba.njit(**self.options)(self.function)

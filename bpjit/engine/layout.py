@@ -16,7 +16,7 @@
 Samples lie side by side in a and delta, so forward (E1) and recursion (E7) run the same way whatever the widths, and
 units lie side by side in delta_rows and the weights, as the gradient (E8) needs them. `rows` leaves room for a tile
 that reaches beyond the last unit, and is odd: at power-of-two widths even strides would fall into the same cache sets.
-What lies in the room beyond n_l and beyond the last sample is finite and never read into a result.
+What lies in the room beyond n_l and beyond the last sample is never read into a result; the former is finite.
 """
 
 from collections.abc import Sequence
@@ -69,10 +69,16 @@ LAYER = np.dtype(
 TASK = np.dtype([(name, np.intp) for name in ("l", "p", "j", "rows")], align=True)
 """One piece of the gradient: layer, panel of units, first input unit and how many."""
 
+FEW = 2 * tile.SMALL
+"""Samples of a mini-batch up to which other kernels and larger tasks are faster."""
+
 TASK_ROWS = 64
 """Input units in a task: 64 x PANEL weights and their gradient stay in the first-level cache."""
+TASK_ROWS_OF_FEW = 128
+"""The same for a mini-batch of up to FEW samples, whose activations take no room there."""
 
-TASK_NUMBERS = (TASK_ROWS + tile.SMALL) * tile.PANEL_MAX
+TASK_NUMBERS = (TASK_ROWS_OF_FEW + tile.SMALL) * tile.PANEL_MAX
+"""Room for the gradient of any task."""
 
 
 @jit.inline
@@ -153,8 +159,8 @@ def task_biases(layer, task):
 
 @jit.inline
 def task_rows(numbers, layer):
-    """`numbers`, of TASK_NUMBERS, in rows of PANEL."""
-    return jit.shaped(numbers, 0, TASK_NUMBERS // layer.panel, layer.panel)
+    """`numbers`, with room for a task, in rows of PANEL."""
+    return jit.shaped(numbers, 0, numbers.size // layer.panel, layer.panel)
 
 
 @jit.inline
@@ -269,7 +275,8 @@ class Layout:
         layers["widest_rows"] = widest
         layers["delta"] = np.resize([place.work(blocks * widest * panel) for _ in range(2)], len(layers))
         layers["target"] = place.work(blocks * layers["unit_rows"][-1] * panel)
-        return Layout(layers, _tasks(sizes, layers["panels"]), place.theta_size, place.work_size, blocks)
+        tasks = _tasks(sizes, layers["panels"], task_rows_for(capacity))
+        return Layout(layers, tasks, place.theta_size, place.work_size, blocks)
 
     @cached_property
     def _numbers(self) -> list[tuple[int, ...]]:
@@ -333,12 +340,17 @@ def _stored_rows(units: int) -> int:
     return (units + tile.SMALL - 1) | 1
 
 
-def _tasks(sizes: tuple[int, ...], panels: np.ndarray) -> np.ndarray:
-    """The gradient cut into tasks by shapes alone: panels run under the same input units, which stay in cache."""
+def task_rows_for(capacity: int) -> int:
+    """Input units in a task of mini-batches with up to `capacity` samples."""
+    return TASK_ROWS if capacity > FEW else TASK_ROWS_OF_FEW
+
+
+def _tasks(sizes: tuple[int, ...], panels: np.ndarray, rows: int) -> np.ndarray:
+    """The gradient cut into tasks of so many input units: panels run under the same of them, which stay in cache."""
     tasks = [
-        (l, p, j, min(TASK_ROWS, sizes[l - 1] - j))
+        (l, p, j, min(rows, sizes[l - 1] - j))
         for l in range(1, len(sizes))
-        for j in range(0, sizes[l - 1], TASK_ROWS)
+        for j in range(0, sizes[l - 1], rows)
         for p in range(panels[l])
     ]
     return np.array(tasks, TASK).view(np.recarray)

@@ -372,13 +372,17 @@ for entry in (
     LOSSES[entry.name] = entry
 
 
+def kernels(loss: Loss, output: str) -> dict[str, Kernel]:
+    """What a loss calls after an output activation, by their names in the record of COST."""
+    if (output, loss.name) in PAIRS:
+        return {"pair": PAIRS[output, loss.name]}
+    return {"cost": loss.cost, "cost_prime": loss.cost_prime}
+
+
 def addresses(loss: Loss, output: str, dtype) -> np.ndarray:
     """The record of COST for a loss after an output activation."""
     record = np.zeros(1, COST).view(np.recarray)
     record[0].setting = loss.value
-    if (output, loss.name) in PAIRS:
-        record[0].pair = PAIRS[output, loss.name].address(dtype)
-    else:
-        record[0].cost = loss.cost.address(dtype)
-        record[0].cost_prime = loss.cost_prime.address(dtype)
+    for name, kernel in kernels(loss, output).items():
+        record[0][name] = kernel.address(dtype)
     return record

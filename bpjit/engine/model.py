@@ -11,13 +11,14 @@ from numba.core import config
 from . import calls, epoch, jit, losses, noise, plan
 from .activations import ACTIVATIONS
 from .calls import Calls
+from .compilers import compile_all
 from .entry import find
 from .epoch import Data, Network, Place, Regularization, State
-from .forward import FEW
 from .gradient import CHUNK
 from .groups import Groups
+from .jit import Kernel
 from .job import DONE, address, dropped_layers, prepared, record
-from .layout import TASK_NUMBERS, Layout, aligned
+from .layout import FEW, TASK_NUMBERS, Layout, aligned
 from .optimizer import COEFFICIENTS, Optimizer
 from .optimizers import SGD
 from .penalties import SUMS
@@ -49,7 +50,7 @@ class Model:
         self.sizes, self.dtype, self.bias = sizes, dtype, bias
         self.activations = [find(ACTIVATIONS, text, "activations") for text in activations]
         self.loss = find(losses.LOSSES, loss, "loss")
-        self.layout = Layout.of(sizes, dtype, 1, bias)
+        self.layout = Layout.of(sizes, dtype, FEW + 1, bias)  # no mini-batch has more tasks
         self.theta = aligned(self.layout.theta_size, dtype)
         self.changes = 0
         """Counts the runs and writes that have changed theta."""
@@ -155,23 +156,31 @@ class Model:
         batch_size: int,
         training: Plan,
         asking: Plan | None,
+        limit: int | None = None,
         state: State | None = None,
         weighted: bool = False,
     ) -> None:
         """Compiles what training calls, and what questions about many rows do if any are asked, or loads it.
 
-        optimizer: None for what `gradient` calls. weighted: whether samples have weights.
+        optimizer: None for what `gradient` calls. limit: of the CPUs that compile. weighted: whether samples have
+        weights.
         """
         wanted = calls.step(optimizer, draw=True) if optimizer else calls.GRADIENT
         if optimizer and state:
             wanted += calls.regularized(state, optimizer)
         if weighted:
             wanted += calls.WEIGH
-        self._kernels(wanted, batch_size, training, training.threads > 1)
+        kernels = [epoch.steps, *self._planned(wanted, batch_size, training, training.threads > 1).values()]
         if asking:
-            self._kernels(calls.ANSWERS, FEW + 1, asking, asking.threads > 1)
-        self._make_workspace(1, dropped=dropped_layers(state))
-        epoch.steps.address(self.dtype)
+            kernels += self._planned(calls.ANSWERS, FEW + 1, asking, asking.threads > 1).values()
+        compile_all(kernels + self._functions(dropped_layers(state)), self.dtype, plan.usable_cpus(limit))
+
+    def _functions(self, dropped: tuple[int, ...]) -> list[Kernel]:
+        """The kernels that the records of the layers and the cost name; dropped: the layers with dropout."""
+        of_cost = losses.kernels(self.loss, self.activations[-1].name)
+        with_prime = self.activations[: -1 if "pair" in of_cost else None]
+        functions = [*(entry.sigma for entry in self.activations), *(entry.sigma_prime for entry in with_prime)]
+        return [*functions, *of_cost.values(), *([noise.drop] if dropped else [])]
 
     def compile_ahead(
         self, optimizer: Optimizer | None, batch_size: int, asked: int, limit: int | None, state: State
@@ -185,9 +194,10 @@ class Model:
             chosen = Plan(1 + sharing, plan.PIECE, "", by_layer=sharing, in_chunks=sharing and most > CHUNK)
             for size in (most, 1, FEW + 1):  # there may be fewer samples
                 if training:
-                    self.compile(optimizer, size, chosen, None, state, weighted=True)
+                    self.compile(optimizer, size, chosen, None, limit, state, weighted=True)
                 else:
-                    self._kernels(calls.ANSWERS, size, chosen, sharing)
+                    kernels = self._planned(calls.ANSWERS, size, chosen, sharing).values()
+                    compile_all(kernels, self.dtype, plan.usable_cpus(limit))
 
     def _run(
         self,
@@ -220,14 +230,21 @@ class Model:
 
     def _kernels(self, wanted: Calls, batch_size: int, plan: Plan, may_share: bool) -> list[int]:
         """The addresses of `wanted` kernels and of what the plan and few samples need; 0 for the others."""
-        training = any(name == "gradient" for name, _ in wanted)
-        only_few = batch_size <= FEW  # a question's last block, of many, is not worth the compile time
-        few = only_few or (training and 0 < batch_size % self.layout.layers[0].panel <= FEW)
-        key = wanted, few, only_few, may_share, plan.by_layer, plan.in_chunks
+        key = wanted, self._few(wanted, batch_size), may_share, plan.by_layer, plan.in_chunks
         if key not in self._addresses:
-            names = calls.planned(wanted, plan, may_share, few, only_few)
+            names = self._planned(wanted, batch_size, plan, may_share)
             self._addresses[key] = [names[name].address(self.dtype) if name in names else 0 for name in epoch.KERNELS]
         return self._addresses[key]
+
+    def _planned(self, wanted: Calls, batch_size: int, plan: Plan, may_share: bool) -> Mapping[str, Kernel]:
+        """`wanted` kernels by name, and what the plan and few samples need."""
+        return calls.planned(wanted, plan, may_share, *self._few(wanted, batch_size))
+
+    def _few(self, wanted: Calls, batch_size: int) -> tuple[bool, bool]:
+        """Whether a block has few samples, and whether all have."""
+        training = any(name == "gradient" for name, _ in wanted)
+        only_few = batch_size <= FEW  # a question's last block, of many, is not worth the compile time
+        return only_few or (training and 0 < batch_size % self.layout.layers[0].panel <= FEW), only_few
 
     @contextmanager
     def _workspace(self, capacity: int, dropped: tuple[int, ...]) -> Iterator[Network]:

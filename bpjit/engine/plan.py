@@ -78,9 +78,10 @@ def regions(
         work = sum(n * m for n, m in pairs) + (sum(n * m for n, m in pairs[1:]) if training else 0)
         cut = [even(2 * batch_size * work, pieces, 2 * rows * work)]
     if training:
-        tasks = sum(-(-n // layout.TASK_ROWS) * -(-m // panel) for n, m in pairs)
+        task_rows = layout.task_rows_for(batch_size)
+        tasks = sum(-(-n // task_rows) * -(-m // panel) for n, m in pairs)
         flops = 2 * batch_size * sum(n * m for n, m in pairs)
-        of_task = max(min(n, layout.TASK_ROWS) * min(m, panel) for n, m in pairs)
+        of_task = max(min(n, task_rows) * min(m, panel) for n, m in pairs)
         if in_chunks:
             chunks = -(-batch_size // gradient.CHUNK)
             cut += [even(flops, tasks * chunks, 2 * gradient.CHUNK * of_task), Region(tasks, 0.0, 0.0)]
@@ -124,7 +125,7 @@ def may_share(sizes: tuple[int, ...], batch_size: int, dtype, limit: int | None,
     """Whether `choose` might take several threads, if a parallel region cost nothing."""
     work = sum(region.flops for region in regions(sizes, batch_size, dtype, training, PIECE, False, False))
     enough = work / _flops_per_second(dtype) >= LEAST
-    return enough and min(available_cpus(), _asked_threads(), limit or available_cpus()) > 1
+    return enough and usable_cpus(limit) > 1
 
 
 def _even_piece(blocks: int, threads: int) -> int:
@@ -216,6 +217,11 @@ def _flops_per_second(dtype) -> float:
 def available_cpus() -> int:
     """CPUs this process may keep busy: of its affinity mask, one a physical core, within its container's quota."""
     return max(1, min(len(cores()), _quota()))
+
+
+def usable_cpus(limit: int | None = None) -> int:
+    """CPUs that may be kept busy here: those available, as far as the environment and `limit` allow."""
+    return min(available_cpus(), _asked_threads(), limit or available_cpus())
 
 
 def cores() -> list[int]:
