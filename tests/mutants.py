@@ -185,6 +185,14 @@ MUTANTS = [
         sign="2 * t - tile.add_column_products(t, a[last], j, q, delta, last * width + q)",
         transposed="tile.add_row_products(t, a[last], q, j, delta, last * width + q)",
     ),
+    *of(
+        "gradient.py",
+        "tile.add_column_products(t, a[s // width], j, s % width, delta, s)",
+        zeroed="t",
+        sign="2 * t - tile.add_column_products(t, a[s // width], j, s % width, delta, s)",
+        transposed="tile.add_row_products(t, a[s // width], s % width, j, delta, s)",
+    ),
+    *of("gradient.py", "for s in range(samples):", dropped_last="for s in range(samples - 1):"),
     *of("gradient.py", "range(s_first // width, last)", dropped_last="range(s_first // width, last - 1)"),
     *of("gradient.py", "range(s_end - last * width)", dropped_last="range(s_end - last * width - 1)"),
     *of(

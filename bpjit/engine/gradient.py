@@ -61,15 +61,17 @@ def sum_chunk(layers, task, theta, moments, work, numbers, s, s_end, more):
     a, delta = layout.out(work, layers[task.l - 1]), layout.delta_rows(work, layer)[task.p]
     dW = layout.task_rows(numbers, layer)
     rows = layout.tile_rows(task.rows)
-    few = s_end <= FEW
-    j_large = 0 if few else LARGE * layout.large_tiles(rows)
+    if s_end <= FEW:
+        for j in range(0, rows, SMALL):
+            tile.store(add_few_samples(tile.zeros(SMALL, delta), a, task.j + j, delta, s_end), dW, j)
+        return
+    j_large = LARGE * layout.large_tiles(rows)
     for j in range(0, j_large, LARGE):
         ask_for_rows(LARGE, theta, moments, layer, task, j)
         t = add_samples(tile.zeros(LARGE, delta), a, task.j + j, delta, s, s_end)
         tile.store(tile.add_rows(t, dW, j) if more else t, dW, j)
     for j in range(j_large, rows, SMALL):
-        if not few:
-            ask_for_rows(SMALL, theta, moments, layer, task, j)
+        ask_for_rows(SMALL, theta, moments, layer, task, j)
         t = add_samples(tile.zeros(SMALL, delta), a, task.j + j, delta, s, s_end)
         tile.store(tile.add_rows(t, dW, j) if more else t, dW, j)
 
@@ -116,6 +118,14 @@ def add_samples(t, a, j, delta, s_first, s_end):
             t = tile.add_column_products(t, a[block], j, q, delta, block * width + q)  # E8: dw_ij += delta_i a_j
     for q in range(s_end - last * width):
         t = tile.add_column_products(t, a[last], j, q, delta, last * width + q)  # E8
+    return t
+
+
+@jit.inline
+def add_few_samples(t, a, j, delta, samples):
+    width = tile.width(delta)
+    for s in range(samples):
+        t = tile.add_column_products(t, a[s // width], j, s % width, delta, s)  # E8: dw_ij += delta_i a_j
     return t
 
 
