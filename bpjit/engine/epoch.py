@@ -58,7 +58,7 @@ JOB = np.dtype(
             "penalties",  # of the steps, written; 0: nobody asks for them
             "partials", "partial_count",
             "before",  # samples of the epoch that come before those of `order`
-            "seed", "epoch", "step", "update", "batch_size", "at_once", "piece_blocks",
+            "seed", "epoch", "step", "update", "batch_size", "at_once", "piece_blocks", "threads",
             "first", "samples", "whole", "l",  # of the step at hand; set as it goes
             "count",  # samples of the whole mini-batch, of which `samples` are at hand
             "done",  # the outcome, set in the end
@@ -104,6 +104,11 @@ Place = namedtuple("Place", "seed epoch step update batch_size at_once", default
 workspace at once (0: all)."""
 
 JOBS = jit.records(JOB)
+
+APART = 8
+"""Numbers in a cache line: threads that count in the same line slow each other down."""
+THREADS_MAX = 256
+TURNS = THREADS_MAX * APART
 
 
 @jit.inline
@@ -282,9 +287,23 @@ def backward_part(jobs, theta, work, k):
 
 @jit.kernel(INDEX, INDEX, JOBS, vector, vector, parallel=True)
 def share(region, count, jobs, theta, work):
-    """The only parallel loop: calls a region for k = 0 .. count - 1, divided over the threads."""
-    for k in prange(count):
-        call(region, jobs, theta, work, k)
+    """The only parallel loop: calls a region for k = 0 .. count - 1, divided over the threads.
+
+    A thread works through its own part, which is the same in every step and stays in its cache, then through what is
+    left of others': one that starts late, or is slowed down by other programs, keeps nobody waiting.
+    """
+    threads = min(jobs[0].threads, THREADS_MAX)
+    turns = jit.scratch(TURNS, jit.at(0, np.intp, 0))
+    for part in range(threads):
+        turns[part * APART] = part * count // threads
+    for thread in prange(threads):
+        for other in range(threads):
+            part = (thread + other) % threads
+            end = (part + 1) * count // threads
+            k = jit.take_turn(turns, part * APART)
+            while k < end:
+                call(region, jobs, theta, work, k)
+                k = jit.take_turn(turns, part * APART)
 
 
 @jit.inline

@@ -313,6 +313,22 @@ def _array(context, builder, of, data, shape):
     return array._getvalue()
 
 
+def _take_turn_plain(turns, k):
+    turns[k] += 1
+    return turns[k] - 1
+
+
+@operation(_take_turn_plain)
+def take_turn(typingctx, turns, k):
+    """turns[k], which becomes greater by 1: no two threads get the same number."""
+
+    def codegen(context, builder, sig, args):
+        place = builder.gep(context.make_array(turns)(context, builder, args[0]).data, [args[1]])
+        return builder.atomic_rmw("add", place, context.get_constant(types.intp, 1), "monotonic")
+
+    return turns.dtype(turns, types.intp), codegen
+
+
 def _like_plain(x, value):
     return x.dtype.type(value)
 

@@ -39,7 +39,7 @@ def record(
         address(data.order), data.order.size, address(data.y), len(data.y),
         0 if data.weights is None else address(data.weights), address(of_weights),
         0 if of_penalties is None else address(of_penalties),
-        address(partials), len(partials), data.before, *place, plan.piece, *(0,) * (len(NAMES) - FIRST),
+        address(partials), len(partials), data.before, *place, plan.piece, plan.threads, *(0,) * (len(NAMES) - FIRST),
     ]  # fmt: skip
     job = np.array(numbers, np.intp)
     if state:

@@ -22,6 +22,7 @@ What lies in the room beyond n_l and beyond the last sample is never read into a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -346,11 +347,18 @@ def task_rows_for(capacity: int) -> int:
 
 
 def _tasks(sizes: tuple[int, ...], panels: np.ndarray, rows: int) -> np.ndarray:
-    """The gradient cut into tasks of so many input units: panels run under the same of them, which stay in cache."""
+    """The gradient cut into tasks of up to so many input units: panels run under the same of them, which stay in
+    cache."""
     tasks = [
-        (l, p, j, min(rows, sizes[l - 1] - j))
+        (l, p, j, j_end - j)
         for l in range(1, len(sizes))
-        for j in range(0, sizes[l - 1], rows)
+        for j, j_end in pairwise(_even_cuts(sizes[l - 1], rows))
         for p in range(panels[l])
     ]
     return np.array(tasks, TASK).view(np.recarray)
+
+
+def _even_cuts(units: int, rows: int) -> list[int]:
+    """Where to cut so many units into parts of up to `rows`, as even as whole tiles allow: threads get as many parts."""
+    parts = -(-units // rows)
+    return [min(units, round(k * units / parts / tile.ROW_STEP) * tile.ROW_STEP) for k in range(parts)] + [units]

@@ -310,32 +310,39 @@ def launches(address, like):
     return 1
 
 
-_launch_seconds: float | None = None
+PROMPT = 2e-5
+"""Seconds below which a launch is as fast as it should be. A longer one may be due to CPUs that are busy just now, with
+threads of another program's that wait for work, or to a slow threading layer."""
+PATIENCE, AGAIN = 2e-2, 2.0
+"""Seconds to go on measuring a launch that seems slow; and until it is measured again, when it is asked for."""
+
+_launch_seconds, _measure_after = math.inf, -math.inf
 
 
 def launch_seconds() -> float:
-    """Seconds that an empty parallel region costs here, measured once: 1 µs with OpenMP, 90 with `workqueue`.
+    """Seconds that an empty parallel region costs here, as measured: 1 µs with OpenMP, 90 with `workqueue`.
 
     Infinite while another thread is in a parallel region, and where none may be entered.
     """
-    global _launch_seconds
-    if _launch_seconds is None:
-        _launch_seconds = _measured_launch()
-    return math.inf if _launch_seconds is None else _launch_seconds
+    global _launch_seconds, _measure_after
+    if _launch_seconds > PROMPT and time.monotonic() >= _measure_after:
+        _launch_seconds = min(_launch_seconds, _measured_launch())
+        if _launch_seconds < math.inf:
+            _measure_after = time.monotonic() + AGAIN
+    return _launch_seconds
 
 
-def _measured_launch() -> float | None:
+def _measured_launch() -> float:
     job, like, count = np.zeros(1, epoch.JOB), np.zeros(0, np.float32), available_cpus()
-    job["share"], job["task"], job["samples"] = epoch.share.address(like.dtype), nothing.address(like.dtype), count
-    job["step"] = times = 4
+    job["share"], job["task"] = epoch.share.address(like.dtype), nothing.address(like.dtype)
+    job["samples"], job["threads"], job["step"] = count, count, (times := 4)
     best = math.inf
     with jit.threads(count) as may_share:
         if not may_share:
-            return None
+            return math.inf
         launches(job.ctypes.data, like)  # starts the threads
-        stop = time.perf_counter() + 2e-3  # where CPUs are busy with other work, a launch may take milliseconds
-        measured = 0
-        while measured < 2 or time.perf_counter() < stop:
+        began, measured = time.perf_counter(), 0
+        while measured < 2 or time.perf_counter() < began + (PATIENCE if best > PROMPT else 2e-3):
             started = time.perf_counter()
             launches(job.ctypes.data, like)
             best = min(best, (time.perf_counter() - started) / times)
