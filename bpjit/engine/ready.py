@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from .model import Model
 
 
+COPIED = 4096
+"""Bytes of X up to which a copy takes less time than asking NumPy where it lies."""
+
+
 class Answer:
     """Outputs for a few rows of X at a time, with everything made ready once: else that is most of the time.
 
@@ -37,6 +41,7 @@ class Answer:
         losses = self._arrays[1]
         job = record(model.theta, losses, network, kernels, None, data, partials, place, plan, None, (weights, None))
         self._job, self._address, self._theta = job, address(job), model.theta
+        self._own_rows = address(self.X)
         self._lock = threading.Lock()
 
     def __call__(self, X: np.ndarray) -> np.ndarray | None:
@@ -44,10 +49,12 @@ class Answer:
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            if not (X.flags.c_contiguous and X.flags.aligned):
+            if X.nbytes <= COPIED or not (X.flags.c_contiguous and X.flags.aligned):
                 self.X[:] = X
-                X = self.X
-            self._job[STEP], self._job[ROWS] = 0, address(X)
+                self._job[ROWS] = self._own_rows
+            else:
+                self._job[ROWS] = address(X)
+            self._job[STEP] = 0
             epoch.steps(self._address, self._theta)
             return self.y.copy() if self._job[DONE] else None
         finally:
