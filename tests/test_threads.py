@@ -91,7 +91,7 @@ class Watched(bpjit.SGD):
 
 for threads in (1, 2, 7):
     SEEN[:] = 0
-    trained(threads, Watched(learning_rate=0.1), epochs=1)
+    trained(threads, Watched(learning_rate=0.1), epochs=40)  # a worker that wakes late finds nothing left of a region
     print(threads, *(np.count_nonzero(row) for row in SEEN))
 print(numba.threading_layer())
 """

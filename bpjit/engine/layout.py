@@ -359,6 +359,6 @@ def _tasks(sizes: tuple[int, ...], panels: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _even_cuts(units: int, rows: int) -> list[int]:
-    """Where to cut so many units into parts of up to `rows`, as even as whole tiles allow: threads get as many parts."""
+    """Where to cut so many units into parts of up to `rows`, as even as whole tiles allow."""
     parts = -(-units // rows)
     return [min(units, round(k * units / parts / tile.ROW_STEP) * tile.ROW_STEP) for k in range(parts)] + [units]
