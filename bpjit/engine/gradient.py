@@ -21,8 +21,11 @@ CHUNK = 512
 def gradient(layers, tasks, theta, moments, work, coefficients, apply, samples, k):
     """E8 and E9 for task k of a mini-batch of `samples`; hands them to the tile function `apply`."""
     numbers = jit.scratch(TASK_NUMBERS, theta)
-    for s in range(0, samples, CHUNK):
-        sum_chunk(layers, tasks[k], theta, moments, work, numbers, s, min(s + CHUNK, samples), s > 0)
+    if samples <= FEW:
+        sum_few(layers, tasks[k], work, numbers, samples)
+    else:
+        for s in range(0, samples, CHUNK):
+            sum_chunk(layers, tasks[k], theta, moments, work, numbers, s, min(s + CHUNK, samples), s > 0)
     finish(layers, tasks, k, theta, moments, work, coefficients, apply, numbers, samples)
 
 
@@ -55,16 +58,12 @@ def combine(layers, tasks, theta, moments, work, partials, coefficients, apply, 
 def sum_chunk(layers, task, theta, moments, work, numbers, s, s_end, more):
     """E8 for the samples s .. s_end - 1, at most CHUNK; added to `numbers` if there are more before them.
 
-    The weights and moments, which the update needs next, are asked for meanwhile, unless few samples leave no time.
+    The weights and moments, which the update needs next, are asked for meanwhile.
     """
     layer = layers[task.l]
-    a, delta = layout.out(work, layers[task.l - 1]), layout.delta_rows(work, layer)[task.p]
+    a, delta = factors(layers, task, work)
     dW = layout.task_rows(numbers, layer)
     rows = layout.tile_rows(task.rows)
-    if s_end <= FEW:
-        for j in range(0, rows, SMALL):
-            tile.store(add_few_samples(tile.zeros(SMALL, delta), a, task.j + j, delta, s_end), dW, j)
-        return
     j_large = LARGE * layout.large_tiles(rows)
     for j in range(0, j_large, LARGE):
         ask_for_rows(LARGE, theta, moments, layer, task, j)
@@ -74,6 +73,25 @@ def sum_chunk(layers, task, theta, moments, work, numbers, s, s_end, more):
         ask_for_rows(SMALL, theta, moments, layer, task, j)
         t = add_samples(tile.zeros(SMALL, delta), a, task.j + j, delta, s, s_end)
         tile.store(tile.add_rows(t, dW, j) if more else t, dW, j)
+
+
+@jit.inline
+def factors(layers, task, work):
+    """a_j of layer l - 1, and delta_i of the task's panel."""
+    return layout.out(work, layers[task.l - 1]), layout.delta_rows(work, layers[task.l])[task.p]
+
+
+@jit.inline
+def sum_few(layers, task, work, numbers, samples):
+    """E8 for up to FEW samples, which leave no time to ask for anything ahead."""
+    layer = layers[task.l]
+    a, delta = factors(layers, task, work)
+    dW, width = layout.task_rows(numbers, layer), tile.width(delta)
+    for j in range(0, layout.tile_rows(task.rows), SMALL):
+        t = tile.zeros(SMALL, delta)
+        for s in range(samples):
+            t = tile.add_column_products(t, a[s // width], task.j + j, s % width, delta, s)  # E8: dw_ij += delta_i a_j
+        tile.store(t, dW, j)
 
 
 @jit.inline
@@ -118,14 +136,6 @@ def add_samples(t, a, j, delta, s_first, s_end):
             t = tile.add_column_products(t, a[block], j, q, delta, block * width + q)  # E8: dw_ij += delta_i a_j
     for q in range(s_end - last * width):
         t = tile.add_column_products(t, a[last], j, q, delta, last * width + q)  # E8
-    return t
-
-
-@jit.inline
-def add_few_samples(t, a, j, delta, samples):
-    width = tile.width(delta)
-    for s in range(samples):
-        t = tile.add_column_products(t, a[s // width], j, s % width, delta, s)  # E8: dw_ij += delta_i a_j
     return t
 
 
