@@ -44,6 +44,8 @@ assert len(set(hashes)) == 1, hashes
 # Who works: kernels of the run that write down the system's number of the thread which runs them.
 gettid = ctypes.CDLL(None).gettid
 gettid.argtypes, gettid.restype = [], ctypes.c_int
+usleep = ctypes.CDLL(None).usleep  # else a worker that wakes late would find nothing left of a region
+usleep.argtypes, usleep.restype = [ctypes.c_uint], ctypes.c_int
 SEEN = np.zeros((2, 1 << 22), np.int64)  # as many as the system can count
 
 
@@ -68,6 +70,7 @@ OF_SIGMA, OF_UPDATE = PLACES
 
 def sigma(z, a, setting):
     numba.carray(pointer(OF_SIGMA), (MOST,), np.int64)[gettid()] += 1
+    usleep(1000)
     for i in range(z.shape[0]):
         for s in range(z.shape[1]):
             a[i, s] = max(z[i, s], 0)
@@ -75,6 +78,7 @@ def sigma(z, a, setting):
 
 def update(theta, moments, start, gradient, coefficients):
     numba.carray(pointer(OF_UPDATE), (MOST,), np.int64)[gettid()] += 1
+    usleep(1000)
     for k in range(gradient.size):
         theta[start + k] -= coefficients[0] * gradient[k]
 
@@ -91,7 +95,7 @@ class Watched(bpjit.SGD):
 
 for threads in (1, 2, 7):
     SEEN[:] = 0
-    trained(threads, Watched(learning_rate=0.1), epochs=40)  # a worker that wakes late finds nothing left of a region
+    trained(threads, Watched(learning_rate=0.1), epochs=1)
     print(threads, *(np.count_nonzero(row) for row in SEEN))
 print(numba.threading_layer())
 """

@@ -30,13 +30,12 @@ PROGRAM = "import sys; sys.path[:] = {path!r}; from {module} import serve; serve
 
 def compile_all(kernels: Iterable[Kernel], dtype, cpus: int) -> None:
     """Compiles kernels for a dtype on so many CPUs, or loads them from the cache. The longest should come first."""
-    with jit.compiling():
-        missing = [kernel for kernel in dict.fromkeys(kernels) if not kernel.load(dtype)]
-        others = min(MOST, cpus - 1, len(missing) // KERNELS_EACH - 1)
-        if others > 0 and cache.can_keep() and (python := _python()):
-            _share(missing, np.dtype(dtype), others, python)
-        for kernel in missing:
-            kernel.address(dtype)
+    missing = [kernel for kernel in dict.fromkeys(kernels) if not kernel.load(dtype)]
+    others = min(MOST, cpus - 1, len(missing) // KERNELS_EACH - 1)
+    if others > 0 and cache.can_keep() and (python := _python()):
+        _share(missing, np.dtype(dtype), others, python)
+    for kernel in missing:
+        kernel.address(dtype)
 
 
 def _share(kernels: list[Kernel], dtype: np.dtype, others: int, python: str) -> None:
@@ -49,8 +48,8 @@ def _share(kernels: list[Kernel], dtype: np.dtype, others: int, python: str) -> 
             compiled = [pool.submit(compiler.take_from, queue, dtype) for compiler in compilers]
             for kernel in _taken(queue):
                 kernel.address(dtype)
-            for future in compiled:
-                for kernel in future.result(timeout=PATIENCE):
+            with jit.compiling():  # the wait counts
+                for kernel in [kernel for future in compiled for kernel in future.result(timeout=PATIENCE)]:
                     kernel.load(dtype, elsewhere=True)
 
 

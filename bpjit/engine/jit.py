@@ -65,7 +65,7 @@ def kernels_so_far() -> tuple[int, int]:
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Surrounds the compiling of one kernel or more: no other thread does meanwhile, and the time counts, once."""
+    """Surrounds the compiling of a kernel, or the wait for one: no other thread does meanwhile, and the time counts."""
     global _compiling_since, _seconds_compiling
     with _compile_lock:
         outer = _compiling_since
