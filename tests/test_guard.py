@@ -85,8 +85,8 @@ def slowed(folder, old, new):
 @pytest.mark.alone
 @pytest.mark.slow
 def test_a_slowed_kernel_is_caught(sound, short_turns, tmp_path, capsys):
-    once = "        sum_chunk(layers, tasks[k], theta, moments, work, numbers, s, min(s + CHUNK, samples), s > 0)\n"
-    tree = slowed(tmp_path, once, f"        for _ in range(8):\n    {once}")
+    once = "            sum_chunk(layers, tasks[k], theta, moments, work, numbers, s, min(s + CHUNK, samples), s > 0)\n"
+    tree = slowed(tmp_path, once, f"            for _ in range(8):\n    {once}")
     assert guard.guard(sound, tree, ["deep"]) == 1
     assert capsys.readouterr().out.endswith("Slower than the parent by more than 15%, twice: deep\n")
 
