@@ -1,5 +1,6 @@
 """The plan of a run: how many threads, why, and in which pieces; what the machine offers."""
 
+import math
 import os
 import re
 from itertools import pairwise
@@ -416,6 +417,17 @@ print(chosen.threads, chosen.reason)
 
 def test_a_process_bound_to_one_cpu():
     assert python(BOUND) == ["1", "1 there is one CPU to use"]
+
+
+def test_a_launch_that_seems_slow_is_measured_again(monkeypatch):
+    """What a busy moment costs does not decide for the rest of the process."""
+    measured = iter([6e-4, 2e-6])
+    monkeypatch.setattr(plan, "_measured_launch", lambda: next(measured))
+    monkeypatch.setattr(plan, "_launch_seconds", math.inf)
+    monkeypatch.setattr(plan, "_measure_after", -math.inf)
+    assert [plan.launch_seconds() for _ in range(2)] == [6e-4, 6e-4]  # not at once
+    monkeypatch.setattr(plan, "_measure_after", -math.inf)
+    assert [plan.launch_seconds() for _ in range(2)] == [2e-6, 2e-6]
 
 
 def test_a_parallel_region_is_measured():

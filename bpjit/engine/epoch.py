@@ -290,7 +290,7 @@ def share(region, count, jobs, theta, work):
     """The only parallel loop: calls a region for k = 0 .. count - 1, divided over the threads.
 
     A thread works through its own part, which is the same in every step and stays in its cache, then through what is
-    left of others': one that starts late, or is slowed down by other programs, keeps nobody waiting.
+    left of others': one that starts late, or on a slower core, has less to do.
     """
     threads = min(jobs[0].threads, THREADS_MAX)
     turns = jit.scratch(TURNS, jit.at(0, np.intp, 0))
