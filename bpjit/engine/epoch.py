@@ -105,6 +105,9 @@ workspace at once (0: all)."""
 
 JOBS = jit.records(JOB)
 
+UNITS = 256
+"""Units of a layer that a piece of the mini-batch passes at a time: their sums, to which both passes return, stay in the
+second-level cache."""
 APART = 8
 """Numbers in a cache line: threads that count in the same line slow each other down."""
 THREADS_MAX = 256
@@ -208,12 +211,15 @@ def piece(jobs, theta, work, k):
     layers = layers_of(job)
     s_first, s_end = blocks_of(job, k)
     take(job, layers, work, s_first, s_end)
+    some = UNITS // layers[0].panel
     for l in range(1, layers.size):
-        forward_blocks(job, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
+        for p in range(0, layers[l].panels, some):
+            forward_blocks(job, layers, l, theta, work, p, min(p + some, layers[l].panels), s_first, s_end)
     output(job, layers, theta, work, s_first, s_end)
     if job.gradient != 0:
         for l in range(layers.size - 2, job.lowest - 1, -1):
-            backward_blocks(job, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
+            for p in range(0, layers[l].panels, some):
+                backward_blocks(job, layers, l, theta, work, p, min(p + some, layers[l].panels), s_first, s_end)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)
