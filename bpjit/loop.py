@@ -67,10 +67,12 @@ class Loop:
         by_rule = not isinstance(trainer.optimizer, LBFGS)
         at_once = run.at_once if by_rule else min(run.batch_size, GRADIENT_BATCH)
         plan = self.net._plan(at_once, trainer.threads, training=True)
-        if trainer._pace is None or trainer._pace.plan != plan:
-            trainer._pace = Pace(plan)
+        if trainer._pace is None or (trainer._pace.plan, trainer._pace.batch_size) != (plan, run.batch_size):
+            trainer._pace = Pace(plan, run.batch_size)
         trainer._pace.begin()
         run.pace = trainer._pace
+        run.step_seconds = run.pace.step_seconds()
+        run.most_steps = 1 if run.step_seconds == math.inf else math.inf
         asking = None if run.watched is None else self.net._plan_for(run.watched, trainer.threads)
         rule, weighted = trainer.optimizer if by_rule else None, run.source.has_weights
         self.net._model.compile(rule, at_once, plan, asking, trainer.threads, run.state, weighted)
@@ -147,8 +149,8 @@ class Loop:
         if isinstance(run.source, Batches) and run.source.samples > run.batch_size:
             run.batch_size = run.at_once = run.source.samples
             self._compile()
-        plan, look = run.pace.next()
-        count = run.steps_now(position, Pace.LOOK / self._call_seconds if look else 1.0)
+        plan, most_seconds = run.pace.next()
+        count = run.steps_now(position, min(most_seconds, self._call_seconds))
         place = self._place
         began = time.perf_counter()
         data, count = run.source.take(trainer._order, place, count)
@@ -167,7 +169,7 @@ class Loop:
         run.good = replace(position)
         trainer._good_updates, trainer._changes = position.updates, self.net._model.changes
         self._account(losses, weights, seconds, factors)
-        run.steps = max(1, min(10 * count, int(count * self._call_seconds / max(seconds, 1e-9))))
+        run.step_seconds, run.most_steps = max(seconds, 1e-9) / count, max(run.most_steps, 10 * count)
         if position.step:
             self.display.update(position.epoch + 1, run.source.done(position.step, run.batch_size), position.loss)
         return float(losses[-1])

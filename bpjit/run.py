@@ -95,8 +95,10 @@ class Run:
     pace: Pace = field(init=False)
     stale: bool = False
     """Whether state is no more that of the trainer's optimiser and parameters."""
-    steps: int = 1
-    """Steps that take about as long as a compiled call may."""
+    step_seconds: float = math.inf
+    """Seconds that a step takes, as far as is known,"""
+    most_steps: float = 1
+    """and how many a call may have until more is known."""
     cut: bool = False
     """Whether steps or time are used up before the training is complete."""
     over: bool = False
@@ -106,13 +108,14 @@ class Run:
     def steps_per_epoch(self) -> int:
         return self.source.steps_per_epoch(self.batch_size)
 
-    def steps_now(self, position: Position, share: float) -> int:
-        """How many steps the next compiled call makes, which is to last a share of what a call may."""
+    def steps_now(self, position: Position, seconds: float) -> int:
+        """How many steps the next compiled call makes, which is to last so many seconds at most."""
         if self.callbacks.batches:
             return 1
         left = (self.target - position.epoch if self.free else 1) * self.steps_per_epoch - position.step
         to_checkpoint = self.checkpoint_every - position.updates % self.checkpoint_every
-        return max(1, int(min(self.steps * share, left, to_checkpoint, self.last_update - position.updates)))
+        allowed = min(left, to_checkpoint, self.last_update - position.updates)
+        return max(1, int(min(seconds / self.step_seconds, self.most_steps, allowed)))
 
     def validates(self, epoch: int) -> bool:
         """Whether a validation set is looked at after epoch number `epoch`."""

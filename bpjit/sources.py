@@ -135,8 +135,13 @@ class Blocks(Dense):
         return type(self)(self.X, data, rows)
 
     def rows_at_once(self, batch_size: int) -> int:
-        rows = validation.rows_in_block(self.X.shape[1], self.data.X.dtype)
-        return max(1, rows // batch_size) * batch_size
+        return max(1, self._block_rows // batch_size) * batch_size
+
+    @property
+    def _block_rows(self) -> int:
+        """Rows of a block, which for a moment is there in the dtype of the file, too."""
+        wider = max(self.X.dtype, self.data.X.dtype, key=lambda dtype: dtype.itemsize)
+        return validation.rows_in_block(self.X.shape[1], wider)
 
     def part(self, first: int, end: int) -> Data:
         return self._some(slice(first, end) if self.rows is None else self.rows[first:end])
@@ -163,7 +168,7 @@ class Blocks(Dense):
             return np.ascontiguousarray(self.X[rows], self.data.X.dtype)
 
     def fingerprint(self) -> int:
-        checksum, rows = 0, validation.rows_in_block(self.X.shape[1], self.data.X.dtype)
+        checksum, rows = 0, self._block_rows
         for first in range(0, self.X.shape[0], rows):
             checksum = _checksum(checksum, self._ready(slice(first, first + rows)))
         return _checksum(checksum, *self._beside())

@@ -18,12 +18,12 @@ plan.Pace.took = lambda *_: None
 
 # Layers of very different widths, so that a worker is in one layer while another is in the next.
 SIZES = [70, 140, 20, 90, 10]
-X, t = runs.classes(900, 70, 10)
+X, t = runs.classes(1800, 70, 10)
 
 
 def trained(threads, optimizer, dtype="float32", epochs=3, validation=None, **options):
     net = bpjit.Network(SIZES, seed=0, dtype=dtype)
-    trainer = bpjit.Trainer(net, optimizer, batch_size=500, seed=0, threads=threads, **options)  # 500 and 400
+    trainer = bpjit.Trainer(net, optimizer, batch_size=1000, seed=0, threads=threads, **options)  # 1000 and 800
     history = trainer.fit(X, t, epochs=epochs, validation=validation)
     assert history.plan.threads == threads, (threads, history.plan)
     return runs.state_bits(trainer)

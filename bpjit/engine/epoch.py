@@ -106,7 +106,7 @@ workspace at once (0: all)."""
 JOBS = jit.records(JOB)
 
 UNITS = 256
-"""Units of a layer that a piece of the mini-batch passes at a time: their sums, to which both passes return, stay in the
+"""Units of a layer that blocks of samples pass at a time: their sums, to which both passes return, stay in the
 second-level cache."""
 APART = 8
 """Numbers in a cache line: threads that count in the same line slow each other down."""
@@ -148,7 +148,9 @@ def over_blocks(kernel, kernel_few, job, layers, l, theta, work, p_first, p_end,
     """Calls `kernel` for the whole blocks from s_first to s_end - 1, and `kernel_few` for one with few samples."""
     s_whole = max(s_first, min(job.whole, s_end))
     if s_first < s_whole:
-        call(kernel, layers, l, theta, work, p_first, p_end, s_first, s_whole)
+        panels = UNITS // layers[0].panel
+        for p in range(p_first, p_end, panels):
+            call(kernel, layers, l, theta, work, p, min(p + panels, p_end), s_first, s_whole)
     if s_whole < s_end:
         call(kernel_few, layers, l, theta, work, p_first, p_end, s_whole, s_end)
 
@@ -211,15 +213,12 @@ def piece(jobs, theta, work, k):
     layers = layers_of(job)
     s_first, s_end = blocks_of(job, k)
     take(job, layers, work, s_first, s_end)
-    some = UNITS // layers[0].panel
     for l in range(1, layers.size):
-        for p in range(0, layers[l].panels, some):
-            forward_blocks(job, layers, l, theta, work, p, min(p + some, layers[l].panels), s_first, s_end)
+        forward_blocks(job, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
     output(job, layers, theta, work, s_first, s_end)
     if job.gradient != 0:
         for l in range(layers.size - 2, job.lowest - 1, -1):
-            for p in range(0, layers[l].panels, some):
-                backward_blocks(job, layers, l, theta, work, p, min(p + some, layers[l].panels), s_first, s_end)
+            backward_blocks(job, layers, l, theta, work, 0, layers[l].panels, s_first, s_end)
 
 
 @jit.kernel(JOBS, vector, vector, INDEX)

@@ -147,7 +147,7 @@ def _cuts(batch_size: int, piece: int, training: bool) -> list[tuple[int, bool, 
 class Pace:
     """Which number of threads is faster in fact, the planned one or one thread: tries both, keeps the better, and looks
     at the other again from time to time. Other programs may want the same CPUs, and threads that wait for a CPU make a
-    region many times slower.
+    region many times slower. It knows the seconds of a step: of one network, in mini-batches of `batch_size`.
     """
 
     LEAST = 5e-4
@@ -156,9 +156,11 @@ class Pace:
     """Seconds that a look should last."""
     AGAIN = 50
     """Calls between two looks at the slower one, in the end; fewer at first, when one disturbance could mislead."""
+    TRIES = 6
+    """Calls of a look at most: the first of a fit does not count, and short ones are added up."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.alone = plan, Plan(1, PIECE, "one thread was faster")
+    def __init__(self, plan: Plan, batch_size: int) -> None:
+        self.plan, self.batch_size, self.alone = plan, batch_size, Plan(1, PIECE, "one thread was faster")
         self._begun: set[int] = set()
         self._seconds: dict[int, float] = {}
         self._adding_up: dict[int, tuple[int, float]] = {}
@@ -168,19 +170,32 @@ class Pace:
         """Tells that a fit begins: the first call of a number of threads wakes them, and finds nothing in any cache."""
         self._begun.clear()
 
-    def next(self) -> tuple[Plan, bool]:
-        """The plan of the next call, and whether that is only a look."""
+    def step_seconds(self) -> float:
+        """Seconds of a step as last measured; infinite if it never was."""
+        return min(self._seconds.values(), default=math.inf)
+
+    def next(self) -> tuple[Plan, float]:
+        """The plan of the next call, and how many seconds that should last at most: none, which is a step, if it is
+        the first of its threads in a fit."""
+        plan, seconds = self._chosen()
+        return plan, seconds if plan.threads in self._begun or self.plan.threads == 1 else 0.0
+
+    def _chosen(self) -> tuple[Plan, float]:
         if self.plan.threads == 1:
-            return self.plan, False
+            return self.plan, math.inf
         for plan in (self.plan, self.alone):
             if plan.threads not in self._seconds:
-                return plan, True
+                return plan, self.LOOK
         faster, slower = sorted((self.plan, self.alone), key=lambda plan: self._seconds[plan.threads])
         self._calls += 1
         if self._calls <= self._again:
-            return faster, False
+            return faster, math.inf
+        if self._calls == self._again + self.TRIES:
+            self._end_look()
+        return slower, self.LOOK
+
+    def _end_look(self) -> None:
         self._calls, self._again = 0, min(2 * self._again, self.AGAIN)
-        return slower, True
 
     def took(self, threads: int, steps: int, seconds: float) -> None:
         """Tells that so many steps on so many threads took so many seconds."""
@@ -191,6 +206,8 @@ class Pace:
         steps, seconds = before[0] + steps, before[1] + seconds
         if seconds >= self.LEAST:
             self._seconds[threads] = seconds / steps
+            if self._calls > self._again:
+                self._end_look()
         else:
             self._adding_up[threads] = steps, seconds
 

@@ -61,7 +61,7 @@ class Descent:
             self._pairs = None
         self.net, self.source, self.batch_size = net, source, batch_size
         self.state = model.state(self.rule, self._moments, regularization=self.regularization)
-        self.pace = Pace(net._plan(batch_size, threads, training=True))
+        self.pace = Pace(net._plan(batch_size, threads, training=True), batch_size)
         steps = source.steps_per_epoch(batch_size)
         self.counts = np.full(steps, float(batch_size))
         self.counts[-1] = len(source) - (steps - 1) * batch_size
