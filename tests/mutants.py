@@ -49,6 +49,10 @@ def of(file: str, old: str, **errors: str) -> list[Mutant]:
 
 REST_OF_E7 = "for q in range(layer.units - p * width):\n            t = "  # the statement under it stands above too
 INPUTS, INPUTS_BUT_ONE = "for j in range(layer.inputs):\n", "for j in range(layer.inputs - 1):\n"
+OF_FEW, OF_FEW_BUT_ONE = (
+    {rows: f"add_inputs(tile.load({rows}, rows, 0), a, s, W[p], 0, {end})" for rows in ("LARGE", "SMALL")}
+    for end in ("layer.inputs", "layer.inputs - 1")
+)
 
 
 MUTANTS = [
@@ -69,18 +73,8 @@ MUTANTS = [
         sign="call(layer.sigma, -z_s, a_s, layer.setting)",
         dropped_last="call(layer.sigma, z_s[:-1], a_s[:-1], layer.setting)",
     ),
-    *of(
-        "forward.py",
-        "tile.add_row_products(t, a[block], j, s_in_block, W[p], j)",
-        zeroed="t",
-        sign="2 * t - tile.add_row_products(t, a[block], j, s_in_block, W[p], j)",
-        transposed="tile.add_column_products(t, a[block], s_in_block, j, W[p], j)",
-    ),
-    *of(
-        "forward.py",
-        INPUTS + 16 * " " + "t = tile.add_row",
-        dropped_last=INPUTS_BUT_ONE + 16 * " " + "t = tile.add_row",
-    ),
+    *of("forward.py", OF_FEW["LARGE"], zeroed="tile.zeros(LARGE, a)", dropped_last=OF_FEW_BUT_ONE["LARGE"]),
+    *of("forward.py", OF_FEW["SMALL"], zeroed="tile.zeros(SMALL, a)", dropped_last=OF_FEW_BUT_ONE["SMALL"]),
     *of(
         "forward.py",
         "tile.add_panels(t, W, p, j, a, 0)",
@@ -99,7 +93,12 @@ MUTANTS = [
         "for p in range(p_first, p_end, SMALL):",
         dropped_last="for p in range(p_first, p_end - SMALL, SMALL):",
     ),
-    *of("forward.py", "layer.capacity), SMALL)", dropped_last="layer.capacity - 1), SMALL)"),
+    *of(
+        "forward.py",
+        "layer.capacity - s * layer.panel)",
+        dropped_last="layer.capacity - s * layer.panel - 1)",
+    ),
+    *of("forward.py", "z[i_first + q, s + r] = rows[r, q]", transposed="z[i_first + q, s] = rows[q % count, q]"),
     *of("forward.py", "rows[r, q] = b[p, q]", no_bias="rows[r, q] = 0"),
     # E3
     *of("epoch.py", "return C / weight  # E3", zeroed="return 0.0", sign="return -C / weight", sum="return C"),

@@ -147,12 +147,12 @@ def whole_blocks(job):
 def over_blocks(kernel, kernel_few, job, layers, l, theta, work, p_first, p_end, s_first, s_end):
     """Calls `kernel` for the whole blocks from s_first to s_end - 1, and `kernel_few` for one with few samples."""
     s_whole = max(s_first, min(job.whole, s_end))
-    if s_first < s_whole:
-        panels = UNITS // layers[0].panel
-        for p in range(p_first, p_end, panels):
+    panels = UNITS // layers[0].panel
+    for p in range(p_first, p_end, panels):
+        if s_first < s_whole:
             call(kernel, layers, l, theta, work, p, min(p + panels, p_end), s_first, s_whole)
-    if s_whole < s_end:
-        call(kernel_few, layers, l, theta, work, p_first, p_end, s_whole, s_end)
+        if s_whole < s_end:
+            call(kernel_few, layers, l, theta, work, p, min(p + panels, p_end), s_whole, s_end)
 
 
 @jit.inline

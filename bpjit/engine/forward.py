@@ -34,33 +34,48 @@ def forward_few(layers, l, theta, work, p_first, p_end, s_first, s_end):
     layer = layers[l]
     W, b = layout.weights(theta, layer), layout.bias_rows(theta, layer)
     a, z = layout.out(work, layers[l - 1]), layout.z(work, layer)
-    rows = jit.shaped(jit.scratch(TILE_NUMBERS, theta), 0, SMALL, layer.panel)
+    rows = jit.shaped(jit.scratch(TILE_NUMBERS, theta), 0, LARGE, layer.panel)
     p_one = p_first
     if layer.capacity == 1:
         p_one += (p_end - p_first) // SMALL * SMALL
         weighted_input_of_one(W, b, a[0], z[0], layer, rows, p_first, p_one)
-    weighted_input_of_few(W, b, a, z, layer, rows, p_one, p_end, s_first, s_end)
+    for s in range(s_first, s_end):
+        samples = min(layer.panel, layer.capacity - s * layer.panel)
+        weighted_input_of_few(W, b, a[s], z[s], layer, rows, p_one, p_end, samples)
     if l < layers.size - 1:
         activate(layer, work, p_first * layer.panel, min(p_end * layer.panel, layer.units), s_first, s_end)
 
 
 @jit.inline
-def weighted_input_of_few(W, b, a, z, layer, rows, p_first, p_end, s_first, s_end):
-    """E1, a tile being one panel of units by SMALL samples."""
+def weighted_input_of_few(W, b, a, z, layer, rows, p_first, p_end, samples):
+    """E1 of a block's first samples, a tile being one panel of units by LARGE or SMALL samples."""
+    all_rows = layout.tile_rows(samples)
+    s_large = LARGE * layout.large_tiles(all_rows)
     for p in range(p_first, p_end):
-        i_first = p * layer.panel
-        for s in range(s_first * layer.panel, min(s_end * layer.panel, layer.capacity), SMALL):
-            block, s_in_block = s // layer.panel, s % layer.panel
-            for r in range(SMALL):
-                for q in range(layer.panel):
-                    rows[r, q] = b[p, q]
-            t = tile.load(SMALL, rows, 0)
-            for j in range(layer.inputs):
-                t = tile.add_row_products(t, a[block], j, s_in_block, W[p], j)  # E1: z_i += a_j w_ij
-            tile.store(t, rows, 0)
-            for q in range(min(layer.panel, layer.units - i_first)):
-                for r in range(SMALL):
-                    z[block, i_first + q, s_in_block + r] = rows[r, q]
+        for s in range(0, s_large, LARGE):
+            begin_with_biases(rows, b, p)
+            tile.store(add_inputs(tile.load(LARGE, rows, 0), a, s, W[p], 0, layer.inputs), rows, 0)
+            lay_in_block(rows, LARGE, z, layer, p, s)
+        for s in range(s_large, all_rows, SMALL):
+            begin_with_biases(rows, b, p)
+            tile.store(add_inputs(tile.load(SMALL, rows, 0), a, s, W[p], 0, layer.inputs), rows, 0)
+            lay_in_block(rows, SMALL, z, layer, p, s)
+
+
+@jit.inline
+def begin_with_biases(rows, b, p):
+    for r in range(LARGE):
+        for q in range(tile.width(rows)):
+            rows[r, q] = b[p, q]
+
+
+@jit.inline
+def lay_in_block(rows, count, z, layer, p, s):
+    """Copies what a tile has of the units of panel p, side by side, to where samples are: from number s on."""
+    i_first = p * layer.panel
+    for q in range(min(layer.panel, layer.units - i_first)):
+        for r in range(count):
+            z[i_first + q, s + r] = rows[r, q]
 
 
 @jit.inline

@@ -48,8 +48,8 @@ PANEL_MAX = VECTORS * VECTOR_BYTES // 4
 # Both leave no remainder where the number of rows is a multiple of ROW_STEP.
 LARGE = 8 if MANY_REGISTERS else 6
 SMALL = 4
-TILE_NUMBERS = SMALL * PANEL_MAX
-"""Room for a small tile."""
+TILE_NUMBERS = LARGE * PANEL_MAX
+"""Room for a tile."""
 ROW_STEP = 4 if MANY_REGISTERS else 2
 
 
