@@ -169,7 +169,9 @@ class Loop:
         run.good = replace(position)
         trainer._good_updates, trainer._changes = position.updates, self.net._model.changes
         self._account(losses, weights, seconds, factors)
-        run.step_seconds, run.most_steps = max(seconds, 1e-9) / count, max(run.most_steps, 10 * count)
+        if most_seconds > 0 or run.step_seconds == math.inf:  # else threads have had to wake
+            run.step_seconds = max(seconds, 1e-9) / count
+        run.most_steps = max(run.most_steps, 10 * count)
         if position.step:
             self.display.update(position.epoch + 1, run.source.done(position.step, run.batch_size), position.loss)
         return float(losses[-1])

@@ -296,11 +296,11 @@ def test_looks_are_few_and_short_and_what_one_fit_found_holds_for_the_next():
             pace.begin()  # the next fit
             begun = set()
         chosen, most_seconds = pace.next()
-        first = chosen.threads not in begun
-        assert most_seconds == (0 if first else plan.Pace.LOOK if chosen.threads == 1 or call == 1 else math.inf)
+        first, look = chosen.threads not in begun, chosen.threads == 1 or call < 2
+        assert most_seconds == (math.inf if not look else 0 if first else plan.Pace.LOOK)
         begun.add(chosen.threads)
         taken.append(chosen.threads)
-        pace.took(chosen.threads, 1, 1.0 if first else 0.01 if chosen.threads == 1 else 0.005)
+        pace.took(chosen.threads, 1, 0.03 if first else 0.01 if chosen.threads == 1 else 0.005)
     assert taken[:4] == [2, 2, 1, 1]
     assert 10 <= taken.count(1) <= 25
     assert pace.step_seconds() == 0.005
@@ -323,6 +323,16 @@ def test_a_look_goes_on_until_the_slower_one_is_measured():
             seconds[2] = 0.005
     assert pace.result().threads == 2
     assert set(taken[-20:]) == {2}
+
+
+def test_a_first_call_that_is_long_counts():
+    pace, taken = plan.Pace(plan.Plan(2, 4, "work"), 32), []
+    for _ in range(100):  # fits of one call
+        pace.begin()
+        taken.append(pace.next()[0].threads)
+        pace.took(taken[-1], 10, 1.0 if taken[-1] == 1 else 0.6)
+    assert pace.step_seconds() == 0.06
+    assert 0 < taken.count(1) < 10
 
 
 def test_a_look_that_is_never_measured_ends():

@@ -154,6 +154,8 @@ class Pace:
     """Seconds that a measurement must last; shorter calls are added up."""
     LOOK = 1e-2
     """Seconds that a look should last."""
+    LONG = 4e-2
+    """Seconds of a call in which it does not matter that threads have to wake."""
     AGAIN = 50
     """Calls between two looks at the slower one, in the end; fewer at first, when one disturbance could mislead."""
     TRIES = 6
@@ -175,10 +177,10 @@ class Pace:
         return min(self._seconds.values(), default=math.inf)
 
     def next(self) -> tuple[Plan, float]:
-        """The plan of the next call, and how many seconds that should last at most: none, which is a step, if it is
-        the first of its threads in a fit."""
+        """The plan of the next call, and how many seconds that should last at most: none, which is a step, to wake
+        threads for a look."""
         plan, seconds = self._chosen()
-        return plan, seconds if plan.threads in self._begun or self.plan.threads == 1 else 0.0
+        return plan, 0.0 if seconds < math.inf and plan.threads not in self._begun else seconds
 
     def _chosen(self) -> tuple[Plan, float]:
         if self.plan.threads == 1:
@@ -201,7 +203,8 @@ class Pace:
         """Tells that so many steps on so many threads took so many seconds."""
         if threads not in self._begun:
             self._begun.add(threads)
-            return
+            if seconds < self.LONG:
+                return
         before = self._adding_up.pop(threads, (0, 0.0))
         steps, seconds = before[0] + steps, before[1] + seconds
         if seconds >= self.LEAST:
