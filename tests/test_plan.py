@@ -284,7 +284,7 @@ def test_the_first_call_of_a_number_of_threads_does_not_count(cold):
         calls[threads] += 1
         warm = 8e-5 if threads != cold else 6e-5  # what is slow at first is the faster one in the end
         first = calls[threads] == 1 and threads == cold
-        pace.took(threads, 10, 10 * (1.9e-3 if first else warm))
+        pace.took(threads, *((10, 10 * 1.9e-3) if first else (100, 100 * warm)))
     assert pace.result().threads == cold
     assert pace.next() == (pace.alone if cold == 1 else pace.plan, math.inf)
 
@@ -333,6 +333,16 @@ def test_a_first_call_that_is_long_counts():
         pace.took(taken[-1], 10, 1.0 if taken[-1] == 1 else 0.6)
     assert pace.step_seconds() == 0.06
     assert 0 < taken.count(1) < 10
+
+
+def test_a_short_call_in_the_end_of_a_fit_misleads_nobody():
+    pace, call = plan.Pace(plan.Plan(2, 4, "work"), 32), 4e-4
+    for _ in range(30):
+        pace.begin()
+        for steps in (340, 300, 3):
+            threads = pace.next()[0].threads
+            pace.took(threads, steps, call + steps * (2.4e-4 if threads == 1 else 1.4e-4))
+        assert pace.result().threads == 2
 
 
 def test_a_look_that_is_never_measured_ends():
