@@ -13,7 +13,7 @@ import runs
 DTYPES = ["float32", "float64"]
 KERNELS = {  # and the tiles of each
     "forward.forward": ["LARGE", "SMALL"],
-    "forward.forward_few": ["SMALL"],
+    "forward.forward_few": ["LARGE", "SMALL"],
     "backward.backward": ["LARGE", "SMALL"],
     "backward.backward_few": ["SMALL"],
     "gradient.gradient": ["LARGE", "SMALL"],
