@@ -10,6 +10,7 @@ import pytest
 from runs import bits, classes, line, state_bits, trainer
 
 import bpjit
+from bpjit.engine.model import Model
 from bpjit.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -340,3 +341,24 @@ def test_a_line_in_closed_form():
 
     one.fit([[0.0]] * 2, [1.0] * 2, epochs=3, max_steps=5, callbacks=lower)
     assert 1 - float(one.net.parameters()[0][1][0]) == pytest.approx(0.75**2 * 0.875**3, rel=1e-14)
+
+
+def test_a_fit_begins_with_calls_as_long_as_the_fit_before_found_out(monkeypatch):
+    """Calls of 1, 10, 100 steps cost a fit of a small network more than its steps."""
+    train, calls = Model.train, []
+
+    def recorded(self, state, optimizer, data, place, losses, *rest, **named):
+        calls.append(len(losses))
+        return train(self, state, optimizer, data, place, losses, *rest, **named)
+
+    monkeypatch.setattr(Model, "train", recorded)
+    X, t = np.zeros((40, 2), np.float32), np.arange(40) % 2
+    repeated = bpjit.Trainer(bpjit.Network([2, 2], seed=0), batch_size=1, seed=0, threads=1)
+    first_calls = []
+    for epochs in (2000, 10):
+        calls.clear()
+        repeated.fit(X, t, epochs=epochs)
+        assert sum(calls) == 40 * epochs
+        first_calls.append(calls[0])
+    assert first_calls[0] == 1
+    assert first_calls[1] > 10
